@@ -1,0 +1,52 @@
+# Everything a developer types. `run` and `test` set up what they need by themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := proto libs/flowkit services/opamp-gateway services/agent-registry services/config-push services/supervisor-control services/api-gateway cli
+DATA ?= flowgate-data
+
+.PHONY: help setup run test lint fmt proto lock bench clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+setup: $(VENV)/.ready ## make .venv with everything in it, flowgate included
+
+$(VENV)/.ready: requirements.lock Makefile $(addsuffix /pyproject.toml,$(PACKAGES))
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "FlowGate needs Python 3.11 or later; set PYTHON=python3.x")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
+	@touch $@
+
+run: setup ## start FlowGate on this machine, with a small demo fleet (Ctrl-C stops it)
+	$(BIN)/flowgate up --demo --data-dir $(DATA)
+
+test: setup ## lint and every test, the real supervisor and collector included
+	$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## ruff, mypy --strict, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: setup ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: setup ## regenerate proto/gen and docs/events.md from proto/
+	$(BIN)/python proto/generate.py
+
+lock: ## pin the newest allowed versions into requirements.lock (no download addresses in it)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	  $(foreach p,flowgate-proto flowkit opamp-gateway agent-registry config-push supervisor-control api-gateway flowgate,--no-emit-package $(p)) \
+	  --group dev pyproject.toml -o requirements.lock
+
+bench: setup ## measure the ingress beside the opamp-go server (bench/REPORT.md)
+	$(BIN)/python bench/run.py
+
+clean: ## remove the virtual environment and caches (not your data)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""The flowgate command: up, sim, agents, events."""

@@ -1,0 +1,1 @@
+"""What every FlowGate service shares: contracts, bus, stores, run loop. Knows no service."""

@@ -1,0 +1,147 @@
+import datetime
+
+from flowgate.options.v1 import options_pb2 as _options_pb2
+from flowgate.supervisor.v1 import events_pb2 as _events_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Supervisor(_message.Message):
+    __slots__ = ("instance_id", "connected", "collector_state", "collector_started_at", "collector_starts", "last_error", "last_error_at", "capabilities", "agent_description", "command", "updated_at")
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    COLLECTOR_STATE_FIELD_NUMBER: _ClassVar[int]
+    COLLECTOR_STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    COLLECTOR_STARTS_FIELD_NUMBER: _ClassVar[int]
+    LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    LAST_ERROR_AT_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    AGENT_DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    instance_id: str
+    connected: bool
+    collector_state: str
+    collector_started_at: _timestamp_pb2.Timestamp
+    collector_starts: int
+    last_error: str
+    last_error_at: _timestamp_pb2.Timestamp
+    capabilities: int
+    agent_description: bytes
+    command: Command
+    updated_at: _timestamp_pb2.Timestamp
+    def __init__(self, instance_id: _Optional[str] = ..., connected: _Optional[bool] = ..., collector_state: _Optional[str] = ..., collector_started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collector_starts: _Optional[int] = ..., last_error: _Optional[str] = ..., last_error_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., capabilities: _Optional[int] = ..., agent_description: _Optional[bytes] = ..., command: _Optional[_Union[Command, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Command(_message.Message):
+    __slots__ = ("command_id", "instance_id", "type", "state", "error", "created_at", "updated_at", "expires_at")
+    COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    command_id: str
+    instance_id: str
+    type: str
+    state: _events_pb2.CommandState
+    error: str
+    created_at: _timestamp_pb2.Timestamp
+    updated_at: _timestamp_pb2.Timestamp
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, command_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[_events_pb2.CommandState, str]] = ..., error: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class LogRecord(_message.Message):
+    __slots__ = ("timestamp", "severity", "source", "body", "attributes")
+    class AttributesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    timestamp: _timestamp_pb2.Timestamp
+    severity: str
+    source: str
+    body: str
+    attributes: _containers.ScalarMap[str, str]
+    def __init__(self, timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., severity: _Optional[str] = ..., source: _Optional[str] = ..., body: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class GetSupervisorRequest(_message.Message):
+    __slots__ = ("instance_id",)
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    instance_id: str
+    def __init__(self, instance_id: _Optional[str] = ...) -> None: ...
+
+class GetSupervisorResponse(_message.Message):
+    __slots__ = ("supervisor",)
+    SUPERVISOR_FIELD_NUMBER: _ClassVar[int]
+    supervisor: Supervisor
+    def __init__(self, supervisor: _Optional[_Union[Supervisor, _Mapping]] = ...) -> None: ...
+
+class ListSupervisorsRequest(_message.Message):
+    __slots__ = ("instance_ids",)
+    INSTANCE_IDS_FIELD_NUMBER: _ClassVar[int]
+    instance_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, instance_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListSupervisorsResponse(_message.Message):
+    __slots__ = ("supervisors",)
+    SUPERVISORS_FIELD_NUMBER: _ClassVar[int]
+    supervisors: _containers.RepeatedCompositeFieldContainer[Supervisor]
+    def __init__(self, supervisors: _Optional[_Iterable[_Union[Supervisor, _Mapping]]] = ...) -> None: ...
+
+class RequestRestartRequest(_message.Message):
+    __slots__ = ("instance_id", "gateway_id", "actor")
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_ID_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    instance_id: str
+    gateway_id: str
+    actor: str
+    def __init__(self, instance_id: _Optional[str] = ..., gateway_id: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
+
+class RequestRestartResponse(_message.Message):
+    __slots__ = ("command",)
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    command: Command
+    def __init__(self, command: _Optional[_Union[Command, _Mapping]] = ...) -> None: ...
+
+class GetCommandRequest(_message.Message):
+    __slots__ = ("command_id",)
+    COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
+    command_id: str
+    def __init__(self, command_id: _Optional[str] = ...) -> None: ...
+
+class GetCommandResponse(_message.Message):
+    __slots__ = ("command",)
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    command: Command
+    def __init__(self, command: _Optional[_Union[Command, _Mapping]] = ...) -> None: ...
+
+class ListLogRecordsRequest(_message.Message):
+    __slots__ = ("instance_id", "limit", "since")
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    instance_id: str
+    limit: int
+    since: _timestamp_pb2.Timestamp
+    def __init__(self, instance_id: _Optional[str] = ..., limit: _Optional[int] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListLogRecordsResponse(_message.Message):
+    __slots__ = ("records",)
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    records: _containers.RepeatedCompositeFieldContainer[LogRecord]
+    def __init__(self, records: _Optional[_Iterable[_Union[LogRecord, _Mapping]]] = ...) -> None: ...

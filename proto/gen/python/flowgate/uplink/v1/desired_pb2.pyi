@@ -1,0 +1,59 @@
+from flowgate.options.v1 import options_pb2 as _options_pb2
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class DesiredState(_message.Message):
+    __slots__ = ("id", "expires_at_unix_nano", "config", "command")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    expires_at_unix_nano: int
+    config: DesiredConfig
+    command: DesiredCommand
+    def __init__(self, id: _Optional[str] = ..., expires_at_unix_nano: _Optional[int] = ..., config: _Optional[_Union[DesiredConfig, _Mapping]] = ..., command: _Optional[_Union[DesiredCommand, _Mapping]] = ...) -> None: ...
+
+class DesiredConfig(_message.Message):
+    __slots__ = ("config_hash", "body_object")
+    CONFIG_HASH_FIELD_NUMBER: _ClassVar[int]
+    BODY_OBJECT_FIELD_NUMBER: _ClassVar[int]
+    config_hash: bytes
+    body_object: str
+    def __init__(self, config_hash: _Optional[bytes] = ..., body_object: _Optional[str] = ...) -> None: ...
+
+class DesiredCommand(_message.Message):
+    __slots__ = ("type",)
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    type: int
+    def __init__(self, type: _Optional[int] = ...) -> None: ...
+
+class SessionState(_message.Message):
+    __slots__ = ("sequence_num", "capabilities", "remote_config_hash", "known_fields", "saved_at_unix_nano", "offered_config_hash")
+    SEQUENCE_NUM_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_CONFIG_HASH_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELDS_FIELD_NUMBER: _ClassVar[int]
+    SAVED_AT_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    OFFERED_CONFIG_HASH_FIELD_NUMBER: _ClassVar[int]
+    sequence_num: int
+    capabilities: int
+    remote_config_hash: bytes
+    known_fields: int
+    saved_at_unix_nano: int
+    offered_config_hash: bytes
+    def __init__(self, sequence_num: _Optional[int] = ..., capabilities: _Optional[int] = ..., remote_config_hash: _Optional[bytes] = ..., known_fields: _Optional[int] = ..., saved_at_unix_nano: _Optional[int] = ..., offered_config_hash: _Optional[bytes] = ...) -> None: ...
+
+class Presence(_message.Message):
+    __slots__ = ("gateway", "at_unix_nano", "instance_uids")
+    GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    AT_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_UIDS_FIELD_NUMBER: _ClassVar[int]
+    gateway: str
+    at_unix_nano: int
+    instance_uids: bytes
+    def __init__(self, gateway: _Optional[str] = ..., at_unix_nano: _Optional[int] = ..., instance_uids: _Optional[bytes] = ...) -> None: ...

@@ -1,0 +1,1 @@
+"""The one HTTP API: REST and SSE over the owners' answers."""

@@ -1,0 +1,1 @@
+"""Configurations, their versions and their delivery to agents."""

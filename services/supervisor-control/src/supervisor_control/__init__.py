@@ -1,0 +1,1 @@
+"""Supervisor status, restart and other commands."""
