@@ -1,0 +1,3 @@
+module flowgate.test/bench/loadgen
+
+go 1.25.0
