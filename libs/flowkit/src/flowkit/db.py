@@ -1,0 +1,95 @@
+"""The store's ground: a pool of asyncpg connections in the service's own schema."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import orjson
+
+from flowkit.errors import UnavailableError
+
+Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+"""A connection with a transaction open on it."""
+
+# What says that PostgreSQL is away or asks for another try, not that the input is bad.
+TRANSIENT = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.DiskFullError,
+    OSError,
+    TimeoutError,
+)
+
+
+class Database:
+    """Transactions in the schema of one service."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection with a transaction that commits at the end of the block, or rolls back at an exception.
+
+        Raises:
+            UnavailableError: no connection could be had within 5 s.
+        """
+        try:
+            connection = await self._pool.acquire(timeout=5.0)
+        except TRANSIENT as error:
+            raise UnavailableError(f"PostgreSQL does not answer: {error!r}") from error
+        try:
+            async with connection.transaction():
+                yield connection
+        finally:
+            await asyncio.shield(self._pool.release(connection))
+
+    async def is_ready(self) -> bool:
+        """Whether PostgreSQL answers now."""
+        try:
+            async with asyncio.timeout(2.0), self._pool.acquire() as connection:
+                await connection.execute("SELECT 1")
+        except TRANSIENT:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close all connections; what still runs after 3 s is cut off."""
+        try:
+            await asyncio.wait_for(self._pool.close(), 3.0)
+        except TimeoutError:
+            self._pool.terminate()
+
+
+async def _prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        format="binary",
+        encoder=lambda value: b"\x01" + orjson.dumps(value),  # 1 is the version of jsonb's binary form
+        decoder=lambda raw: orjson.loads(memoryview(raw)[1:]),
+    )
+
+
+async def connect(url: str, pool_size: int) -> Database:
+    """Open the pool.
+
+    Args:
+        url: `postgresql://role:password@host/database`, in the form of libpq.
+        pool_size: connections held at most.
+
+    Raises:
+        UnavailableError: PostgreSQL does not answer or refuses the credentials.
+    """
+    try:
+        pool = await asyncpg.create_pool(url, min_size=1, max_size=pool_size, init=_prepare, command_timeout=8.0)
+    except (*TRANSIENT, asyncpg.PostgresError, ValueError) as error:
+        raise UnavailableError(f"PostgreSQL does not answer: {error!r}") from error
+    return Database(pool)

@@ -1,0 +1,105 @@
+"""OpAMP's words in Python: names of capabilities, canonical ids, and how an agent is told to be managed."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from flowgate.agent.v1.events_pb2 import ManagementMode
+from opamp.v1 import anyvalue_pb2, opamp_pb2
+from opamp.v1.opamp_pb2 import AgentCapabilities
+
+_PREFIX = "AgentCapabilities_"
+_BITS = {
+    value.number: value.name.removeprefix(_PREFIX) for value in AgentCapabilities.DESCRIPTOR.values if value.number
+}
+
+# Bits that the plain opampextension never sets and that every opampsupervisor with a task sets: observed with
+# v0.149.0, see docs/adr/0003. Restart alone does not tell: the extension has it behind a feature gate.
+_SUPERVISOR_BITS = (
+    AgentCapabilities.AgentCapabilities_AcceptsRemoteConfig
+    | AgentCapabilities.AgentCapabilities_ReportsRemoteConfig
+    | AgentCapabilities.AgentCapabilities_AcceptsOpAMPConnectionSettings
+    | AgentCapabilities.AgentCapabilities_ReportsHeartbeat
+)
+
+
+def field_bit(name: str) -> int:
+    """Bit of a field of AgentToServer in the masks of the uplink: bit n for field number n."""
+    return 1 << opamp_pb2.AgentToServer.DESCRIPTOR.fields_by_name[name].number
+
+
+def capability_names(bits: int) -> list[str]:
+    """Names of the capabilities that are set, lowest bit first; bits unknown to OpAMP v0.20 as hex numbers."""
+    return [_BITS.get(1 << n, hex(1 << n)) for n in range(bits.bit_length()) if bits >> n & 1]
+
+
+def capability_name(bit: int) -> str:
+    """Name of one capability."""
+    return _BITS.get(bit, hex(bit))
+
+
+def management_mode(capabilities: int) -> ManagementMode:
+    """How an agent with these capabilities is managed: only a supervisor reports what makes it manageable."""
+    if capabilities & _SUPERVISOR_BITS:
+        return ManagementMode.MANAGEMENT_MODE_SUPERVISOR
+    return ManagementMode.MANAGEMENT_MODE_EXTENSION
+
+
+def uid_text(uid: bytes) -> str:
+    """Canonical UUID text of a 16-byte instance_uid.
+
+    Raises:
+        ValueError: it has not 16 bytes.
+    """
+    return str(UUID(bytes=uid))
+
+
+def attribute_text(value: anyvalue_pb2.AnyValue) -> str:
+    """A value as text for search and display; lists and maps in JSON-like form."""
+    kind = value.WhichOneof("value")
+    if kind is None:
+        return ""
+    if kind == "string_value":
+        return value.string_value
+    if kind == "bool_value":
+        return "true" if value.bool_value else "false"
+    if kind == "array_value":
+        return "[" + ", ".join(attribute_text(item) for item in value.array_value.values) + "]"
+    if kind == "kvlist_value":
+        return "{" + ", ".join(f"{item.key}: {attribute_text(item.value)}" for item in value.kvlist_value.values) + "}"
+    if kind == "bytes_value":
+        return value.bytes_value.hex()
+    return str(getattr(value, kind))
+
+
+def attributes(pairs: Iterable[anyvalue_pb2.KeyValue]) -> dict[str, str]:
+    """Attributes by name, values as text."""
+    return {pair.key: attribute_text(pair.value) for pair in pairs}
+
+
+def time_of(unix_nano: int) -> datetime | None:
+    """Point in time of nanoseconds since 1970, to the microsecond; None for 0 and for times out of range."""
+    if not unix_nano:
+        return None
+    try:
+        return datetime.fromtimestamp(unix_nano // 1_000_000_000, UTC).replace(
+            microsecond=unix_nano % 1_000_000_000 // 1000
+        )
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+def timestamp(at: datetime | None) -> Timestamp | None:
+    """Protobuf's form of a point in time."""
+    if at is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(at)
+    return stamp
+
+
+def moment(stamp: Timestamp) -> datetime:
+    """A point in time from protobuf's form, in UTC."""
+    return stamp.ToDatetime(tzinfo=UTC)

@@ -1,0 +1,128 @@
+"""The outbox: what a handler says is stored in its transaction and published after it, so neither goes without the
+other.
+
+A relay publishes in the order of the rows. It holds a lock of the schema meanwhile, so with several replicas one
+publishes at a time and an agent's facts keep their order; a row published twice after a crash has the same
+Nats-Msg-Id, which JetStream stores once.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from google.protobuf.message import Message
+
+from flowgate.uplink.v1 import desired_pb2
+from flowkit import contracts
+from flowkit.bus import Bus, Outgoing
+from flowkit.db import TRANSIENT, Connection, Database
+from flowkit.errors import UnavailableError
+from flowkit.telemetry import get_log
+
+log = get_log()
+
+_BATCH = 500  # rows published in one transaction
+_IDLE_SECONDS = 5.0  # looks for rows that a killed replica left behind
+
+
+@dataclass(frozen=True)
+class Desired:
+    """A wish for an agent, or its end: `state` None removes the entry."""
+
+    instance_uid: str
+    facet: str
+    state: desired_pb2.DesiredState | None
+
+
+Effect = Message | Desired
+"""What a handler wants said: a fact (an event message) or a wish."""
+
+
+def outgoing(effect: Effect, service: str, traceparent: str) -> Outgoing:
+    """The effect as a message for JetStream, with CloudEvents headers in binary mode when it is a fact."""
+    message_id = str(uuid4())
+    if isinstance(effect, Desired):
+        subject = f"$KV.{contracts.AGENT_DESIRED}.{effect.instance_uid}.{effect.facet}"
+        if effect.state is None:
+            return Outgoing(subject, message_id, b"", {"KV-Operation": "DEL"})
+        return Outgoing(subject, message_id, effect.state.SerializeToString(), {})
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-id": message_id,
+        "ce-source": f"/flowgate/{service}",
+        "ce-type": effect.DESCRIPTOR.full_name,
+        "ce-time": datetime.now(UTC).isoformat(),
+        "content-type": "application/protobuf",
+        "traceparent": traceparent,
+    }
+    uid = getattr(effect, "instance_uid", "")
+    if uid:
+        headers["ce-subject"] = uid
+    return Outgoing(contracts.subject_of(effect), message_id, effect.SerializeToString(), headers)
+
+
+async def add(connection: Connection, service: str, effects: Sequence[Effect]) -> None:
+    """Store effects in the transaction of `connection`, in order."""
+    if not effects:
+        return
+    traceparent = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
+    rows = [outgoing(effect, service, traceparent) for effect in effects]
+    await connection.execute(
+        "INSERT INTO outbox (subject, message_id, headers, payload) SELECT * FROM unnest($1::text[], $2::text[],"
+        " $3::jsonb[], $4::bytea[])",
+        [row.subject for row in rows],
+        [row.message_id for row in rows],
+        [row.headers for row in rows],
+        [row.payload for row in rows],
+    )
+
+
+class Relay:
+    """Publishes what handlers left in the outbox, at once when woken."""
+
+    def __init__(self, database: Database, bus: Bus) -> None:
+        self._database = database
+        self._bus = bus
+        self._rows = asyncio.Event()
+        self._rows.set()  # what an earlier run left behind
+
+    def wake(self) -> None:
+        """There are new rows."""
+        self._rows.set()
+
+    async def run(self) -> None:
+        """Publish until cancelled. While NATS or PostgreSQL is away, rows stay where they are."""
+        while True:
+            try:
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await self._rows.wait()
+            except TimeoutError:
+                pass
+            self._rows.clear()
+            try:
+                while await self._publish_batch() == _BATCH:
+                    pass
+            except (UnavailableError, *TRANSIENT) as error:
+                log.warning("outbox.retry", error=str(error))
+                self._rows.set()
+                await asyncio.sleep(0.5)
+
+    async def _publish_batch(self) -> int:
+        async with self._database.transaction() as connection:
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtext('outbox:' || current_schema()))")
+            rows = await connection.fetch(
+                "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox ORDER BY id LIMIT $1)"
+                " RETURNING id, subject, message_id, headers, payload",
+                _BATCH,
+            )
+            rows.sort(key=lambda row: row["id"])
+            await asyncio.gather(
+                *(
+                    self._bus.publish(Outgoing(row["subject"], row["message_id"], row["payload"], row["headers"]))
+                    for row in rows
+                )
+            )
+        return len(rows)

@@ -1,0 +1,155 @@
+"""An owner: a service with a store, put together from its routing tables.
+
+The way of a message is always subject → handler → store → reply or effects. The frame opens the transaction, calls
+the handler, stores its effects and the offset, commits, publishes, acknowledges.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from flowgate.uplink.v1 import uplink_pb2
+from flowkit import bus as buses
+from flowkit import contracts, db, outbox
+from flowkit.bus import Bus
+from flowkit.db import TRANSIENT, Connection, Database
+from flowkit.errors import UnavailableError
+from flowkit.follow import EventHandler, Follower
+from flowkit.outbox import Effect
+from flowkit.rpc import RpcHandler, RpcServer
+from flowkit.service import Ready
+from flowkit.settings import OwnerSettings
+from flowkit.telemetry import get_log
+from flowkit.uplink import ReportsHandler, UplinkConsumer
+
+log = get_log()
+
+Store = TypeVar("Store")
+
+PeriodicHandler = Callable[[Store, datetime], Awaitable[Sequence[Effect]]]
+"""(store, now) → effects; run by one replica at a time."""
+
+
+@dataclass(frozen=True)
+class Routes(Generic[Store]):
+    """What a service listens to: message → handler.
+
+    Attributes:
+        reports: handler of the uplink.
+        wanted_fields: fields of AgentToServer that it cares for.
+        wanted_kinds: kinds of uplink entries, besides reports, that it cares for.
+        wants_connections: it also wants reports without any of the fields, since they tell of a connection.
+        rpc: question → handler.
+        events: fact of another service → handler.
+        periodic: (seconds, handler) of what is done again and again.
+    """
+
+    reports: ReportsHandler[Store]
+    wanted_fields: int
+    wanted_kinds: frozenset[uplink_pb2.EntryKind] = frozenset()
+    wants_connections: bool = False
+    rpc: Mapping[type[Message], RpcHandler[Store]] = field(default_factory=dict)
+    events: Mapping[type[Message], EventHandler[Store]] = field(default_factory=dict)
+    periodic: Sequence[tuple[float, PeriodicHandler[Store]]] = ()
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    service: str,
+    settings: OwnerSettings,
+    store: Callable[[Connection], Store],
+    routes: Routes[Store],
+    extra: Callable[[Bus, Database], Coroutine[None, None, None]] | None = None,
+) -> AsyncIterator[Ready]:
+    """Run an owner while the block is open.
+
+    Args:
+        service: its name.
+        settings: its settings.
+        store: makes its store on a connection.
+        routes: what it listens to.
+        extra: one more task, such as following presence; ends by being cancelled.
+
+    Raises:
+        UnavailableError: NATS or PostgreSQL is not there at the start.
+    """
+    bus = await buses.connect(settings.nats_url.get_secret_value(), service, replicas=settings.nats_replicas)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(bus.close)
+        database = await db.connect(settings.database_url.get_secret_value(), settings.database_pool_size)
+        stack.push_async_callback(database.close)
+        await bus.ensure(settings.uplink_shards)
+        relay = outbox.Relay(database, bus)
+        uplink = UplinkConsumer(
+            bus,
+            database,
+            relay,
+            service,
+            store,
+            routes.reports,
+            wanted_fields=routes.wanted_fields,
+            wanted_kinds=routes.wanted_kinds,
+            wants_connections=routes.wants_connections,
+        )
+        by_stream: dict[str, dict[type[Message], EventHandler[Store]]] = {}
+        for kind, handler in routes.events.items():
+            by_stream.setdefault(contracts.stream_of(kind), {})[kind] = handler
+        followers = [
+            Follower(bus, database, relay, service, store, stream, handlers) for stream, handlers in by_stream.items()
+        ]
+        rpc = RpcServer(bus, database, relay, service, store, routes.rpc)
+        work = [
+            relay.run(),
+            uplink.run(settings.uplink_shards),
+            *(follower.run() for follower in followers),
+            *(_repeat(database, relay, service, store, seconds, job) for seconds, job in routes.periodic),
+        ]
+        if extra is not None:
+            work.append(extra(bus, database))
+        tasks = [asyncio.ensure_future(one) for one in work]
+        stack.push_async_callback(_cancel, tasks)
+        await rpc.start()
+        stack.push_async_callback(rpc.stop)
+
+        async def ready() -> dict[str, bool]:
+            broken = any(task.done() for task in tasks)
+            return {"nats": bus.is_connected, "postgresql": await database.is_ready(), "work": not broken}
+
+        yield ready
+
+
+async def _cancel(tasks: Sequence[asyncio.Future[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            log.error("service.task_failed", error=repr(result))
+
+
+async def _repeat(
+    database: Database,
+    relay: outbox.Relay,
+    service: str,
+    store: Callable[[Connection], Store],
+    seconds: float,
+    job: PeriodicHandler[Store],
+) -> None:
+    """Do a job every so many seconds, on one replica at a time; while PostgreSQL is away, later."""
+    name = getattr(job, "__name__", "job")
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            async with database.transaction() as connection:
+                lock = "SELECT pg_try_advisory_xact_lock(hashtext(current_schema() || ':job:' || $1))"
+                if await connection.fetchval(lock, name):
+                    effects = await job(store(connection), datetime.now(UTC))
+                    await outbox.add(connection, service, effects)
+                    if effects:
+                        relay.wake()
+        except (UnavailableError, *TRANSIENT) as error:
+            log.warning("service.job_retry", job=name, error=repr(error))
