@@ -19,12 +19,20 @@ START_SECONDS = 120.0  # the first start makes a database
 STOP_SECONDS = 20.0
 QUIET_SHARE = 0.15  # of one core: below it the consumers have caught up
 GATEWAY = "gateway"
-OWNERS = {"agent_registry": "owners", "config_push": "owners", "supervisor_control": "owners", "api_gateway": "api"}
+GROUPS = {  # by what the command line holds
+    "opamp_gateway": GATEWAY,
+    "nats-server": "nats",
+    "postgres": "postgresql",
+    "agent_registry": "owners",
+    "config_push": "owners",
+    "supervisor_control": "owners",
+    "api_gateway": "api",
+}
 
 
 @dataclass(frozen=True)
 class Cores:
-    """Who runs where: the measured ingress alone on one core, the generator on another, FlowGate's rest beside."""
+    """Who runs where: the ingress alone on one core, the generator on another, FlowGate's rest beside."""
 
     ingress: int
     load: int
@@ -116,7 +124,7 @@ class OpampGo(Server):
 
 @dataclass
 class FlowGate(Server):
-    """All of `flowgate up`: the gateway on the ingress core, NATS, PostgreSQL and the other services beside."""
+    """All of `flowgate up`: the gateway on the ingress core; NATS, PostgreSQL, other services beside."""
 
     data_dir: Path = field(default_factory=Path)
     pid: int = 0
@@ -131,7 +139,7 @@ class FlowGate(Server):
             while ancestor > 1:  # PostgreSQL may have left the launcher's tree: its folder gives it away
                 line.append(ancestor)
                 ancestor = parents.get(ancestor, 0)
-            if self.pid in line or any(marker in commands.get(each, "") for each in line if each != os.getpid()):
+            if self.pid in line or any(marker in commands.get(each, "") for each in line):
                 found[pid] = group_of(command)
         return found
 
@@ -144,7 +152,7 @@ class FlowGate(Server):
             os.sched_setaffinity(int(thread.name), {self.cores.ingress})
 
     def settle(self) -> None:
-        """The consumers work off what the last run left on the bus, so that the next run has the core to itself."""
+        """Wait until the consumers have worked off what the last run left on the bus."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             before, began = self.cpu(), time.monotonic()
@@ -157,13 +165,7 @@ class FlowGate(Server):
 
 def group_of(command: str) -> str:
     """The group of a process by its command line."""
-    if "opamp_gateway" in command:
-        return GATEWAY
-    if "nats-server" in command:
-        return "nats"
-    if "postgres" in command:
-        return "postgresql"
-    return next((group for package, group in OWNERS.items() if package in command), "launcher")
+    return next((group for part, group in GROUPS.items() if part in command), "launcher")
 
 
 def process_table() -> tuple[dict[int, int], dict[int, str]]:
@@ -205,7 +207,7 @@ def resident_bytes(pid: int) -> float:
 
 @contextmanager
 def pinned(cores: set[int] | frozenset[int]) -> Iterator[None]:
-    """What is started within inherits these cores from its first instruction (Go sizes its scheduler then)."""
+    """What is started within inherits these cores at once, for Go sizes its scheduler at its start."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -238,9 +240,7 @@ def flowgate(executable: Path, cores: Cores, log: IO[str]) -> Iterator[FlowGate]
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
     try:
         settings = wait_until_ready(process, data_dir / "connection.json", opamp_port)
-        server = FlowGate(
-            "FlowGate", settings["opamp_url"], settings["enrollment_token"], data_dir, process.pid, cores
-        )
+        server = FlowGate("FlowGate", settings["opamp_url"], settings["enrollment_token"], data_dir, process.pid, cores)
         server.pin()
         yield server
     finally:
