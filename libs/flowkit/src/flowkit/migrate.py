@@ -69,7 +69,7 @@ async def migrate(url: str, passwords: dict[str, str]) -> None:
     await engine.dispose()
 
 
-async def _prepare_role(connection: asyncpg.Connection[asyncpg.Record], role: str, password: str) -> None:
+async def _prepare_role(connection: "asyncpg.Connection[asyncpg.Record]", role: str, password: str) -> None:
     """Role and schema of the same name; the role owns its schema and sees no other."""
     name = '"' + role.replace('"', '""') + '"'
     async with connection.transaction():

@@ -1,0 +1,71 @@
+"""agent-registry put together: message → handler."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+
+from agent_registry import domain, handlers
+from agent_registry.handlers import Registry, registry_of
+from agent_registry.presence import Presence
+from agent_registry.settings import Settings
+from agent_registry.store import GatewayStore
+from flowgate.rpc.v1 import agent_registry_pb2 as rpc
+from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
+from flowgate.uplink.v1 import uplink_pb2
+from flowkit.bus import Bus
+from flowkit.db import TRANSIENT, Database
+from flowkit.errors import UnavailableError
+from flowkit.owner import Routes, serve
+from flowkit.service import Ready
+from flowkit.telemetry import get_log
+
+log = get_log()
+
+
+def routes(settings: Settings) -> Routes[Registry]:
+    """What agent-registry listens to."""
+    return Routes(
+        reports=handlers.agents_reported,
+        wanted_fields=domain.DESCRIPTION | domain.HEALTH | domain.COMPONENTS,
+        wanted_kinds=frozenset({uplink_pb2.ENTRY_KIND_DISCONNECTED}),
+        wants_connections=True,
+        rpc={
+            rpc.ListGatewaysRequest: handlers.list_gateways,
+            rpc.GetGatewayRequest: handlers.get_gateway,
+            rpc.UpdateGatewayRequest: handlers.update_gateway,
+            rpc.DeleteGatewayRequest: handlers.delete_gateway,
+            rpc.GetFleetSummaryRequest: handlers.get_fleet_summary,
+        },
+        events={supervisor_facts.SupervisorStatusChanged: handlers.supervisor_status_changed},
+        periodic=[(settings.sweep_seconds, handlers.sweep), (60.0, handlers.archive)],
+    )
+
+
+@asynccontextmanager
+async def lifespan(settings: Settings) -> AsyncIterator[Ready]:
+    """Run agent-registry while the block is open."""
+    presence = Presence(datetime.now(UTC))
+
+    async def follow_presence(bus: Bus, database: Database) -> None:
+        await presence.follow(bus)
+        while True:
+            await asyncio.sleep(settings.sweep_seconds)
+            await write_presence(database, presence, settings.stale_after_seconds / 4)
+
+    store = partial(registry_of, presence=presence, settings=settings)
+    async with serve("agent-registry", settings, store, routes(settings), follow_presence) as ready:
+        yield ready
+
+
+async def write_presence(database: Database, presence: Presence, coarse_seconds: float) -> None:
+    """Write who was heard of, seldom enough that an idle heartbeat costs no write of its own."""
+    uids, seen = presence.take_fresh()
+    if not uids:
+        return
+    try:
+        async with database.transaction() as connection:
+            await GatewayStore(connection).record_seen(uids, seen, coarse_seconds)
+    except (UnavailableError, *TRANSIENT) as error:
+        log.warning("presence.write_failed", error=repr(error))

@@ -1,0 +1,318 @@
+"""What reports make of a gateway: pure decisions on one mutable state per gateway, in the order of the reports."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Flag, auto
+from uuid import UUID
+
+from flowgate.agent.v1 import events_pb2 as facts
+from flowgate.uplink.v1 import uplink_pb2
+from flowkit import opamp
+from flowkit.opamp import timestamp
+from flowkit.outbox import Effect
+from flowkit.uplink import Report
+from opamp.v1 import opamp_pb2
+
+DESCRIPTION = opamp.field_bit("agent_description")
+HEALTH = opamp.field_bit("health")
+COMPONENTS = opamp.field_bit("available_components")
+
+# What makes two starts of a plain opampextension the same gateway: it invents a new uid at each start.
+IDENTITY_ATTRIBUTES = (
+    "service.name",
+    "service.namespace",
+    "host.name",
+    "k8s.cluster.name",
+    "k8s.namespace.name",
+    "k8s.node.name",
+    "k8s.pod.name",
+    "k8s.container.name",
+)
+LOGS_PATH_ATTRIBUTE = "flowgate.supervisor.logs_path"
+
+TRANSPORTS = {uplink_pb2.TRANSPORT_WEBSOCKET: "websocket", uplink_pb2.TRANSPORT_HTTP: "http"}
+REASONS = {
+    uplink_pb2.DISCONNECT_REASON_AGENT: "agent",
+    uplink_pb2.DISCONNECT_REASON_CLOSED: "closed",
+    uplink_pb2.DISCONNECT_REASON_TIMEOUT: "timeout",
+    uplink_pb2.DISCONNECT_REASON_DRAIN: "drain",
+}
+MODES = {
+    facts.MANAGEMENT_MODE_EXTENSION: "extension",
+    facts.MANAGEMENT_MODE_SUPERVISOR: "supervisor",
+}
+
+
+class Dirty(Flag):
+    """Which parts of a gateway differ from the store."""
+
+    NOTHING = 0
+    SEEN = auto()  # last_seen_at, sequence_num
+    HEALTH = auto()
+    REST = auto()  # connection, description, capabilities
+    NEW = auto()
+
+
+@dataclass
+class Gateway:
+    """State of a gateway as far as reports change it; the columns of `gateways` by their names."""
+
+    gateway_id: UUID
+    instance_uid: UUID
+    connection_id: UUID
+    connected_at: datetime
+    first_seen_at: datetime
+    last_seen_at: datetime
+    default_name: str = ""
+    management_mode: str = "extension"
+    supervisor_logs_path: str | None = None
+    capabilities: int = 0
+    sequence_num: int = 0
+    description_hash: bytes | None = None
+    identity_key: str | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
+    agent_type: str = ""
+    version: str = ""
+    host_name: str = ""
+    os_type: str = ""
+    host_arch: str = ""
+    components_hash: bytes | None = None
+    healthy: bool | None = None
+    health_status: str = ""
+    last_error: str = ""
+    health_since: datetime | None = None
+    started_at: datetime | None = None
+    is_connected: bool = False
+    disconnected_at: datetime | None = None
+    disconnect_reason: str = ""
+    transport: str = ""
+    ingress: str = ""
+    remote_address: str = ""
+    archived_at: datetime | None = None
+    # Bodies are written when they come and are not read again here.
+    agent_description: bytes | None = None
+    health: bytes | None = None
+    is_announced: bool = True
+    dirty: Dirty = Dirty.NOTHING
+
+
+def new_gateway(report: Report, gateway_id: UUID) -> Gateway:
+    """A gateway of which nothing is known but that this report came."""
+    return Gateway(
+        gateway_id=gateway_id,
+        instance_uid=UUID(bytes=report.entry.instance_uid),
+        connection_id=UUID(bytes=report.entry.connection_id),
+        connected_at=report.connected_at,
+        first_seen_at=report.received_at,
+        last_seen_at=report.received_at,
+        default_name=report.instance_uid,
+        is_announced=False,
+        dirty=Dirty.NEW,
+    )
+
+
+def identity_key(attributes: dict[str, str]) -> str | None:
+    """What an extension agent is recognised by at its next start; None when it tells no host and no service."""
+    if not attributes.get("host.name") or not attributes.get("service.name"):
+        return None
+    return "\x1f".join(attributes.get(name, "") for name in IDENTITY_ATTRIBUTES)
+
+
+def described(report: Report) -> dict[str, str]:
+    """Attributes of the description in a report, as text."""
+    description = report.message.agent_description
+    return opamp.attributes(description.non_identifying_attributes) | opamp.attributes(
+        description.identifying_attributes
+    )
+
+
+def apply(gateway: Gateway, report: Report) -> list[Effect]:
+    """Change the gateway by one entry of the uplink and tell the facts that follow.
+
+    A late entry of a connection that a newer one has superseded changes nothing.
+    """
+    entry = report.entry
+    connection_id = UUID(bytes=entry.connection_id)
+    if connection_id != gateway.connection_id and report.connected_at < gateway.connected_at:
+        return []
+    if entry.kind == uplink_pb2.ENTRY_KIND_DISCONNECTED:
+        return _disconnected(gateway, report) if connection_id == gateway.connection_id else []
+    effects: list[Effect] = []
+    if not gateway.is_announced:
+        effects += _registered(gateway, report)
+    effects += _capabilities(gateway, report)
+    if entry.fields & DESCRIPTION:
+        effects += _description(gateway, report)
+    if connection_id != gateway.connection_id or not gateway.is_connected:
+        effects += _connected(gateway, report, connection_id)
+    if entry.fields & HEALTH:
+        effects += _health(gateway, report)
+    if entry.fields & COMPONENTS:
+        _components(gateway, report)
+    gateway.last_seen_at = max(gateway.last_seen_at, report.received_at)
+    gateway.sequence_num = report.message.sequence_num
+    gateway.dirty |= Dirty.SEEN
+    return effects
+
+
+def reidentify(gateway: Gateway, report: Report) -> list[Effect]:
+    """The gateway's agent comes under the instance_uid of this report from now on."""
+    previous = str(gateway.instance_uid)
+    gateway.instance_uid = UUID(bytes=report.entry.instance_uid)
+    gateway.dirty |= Dirty.REST
+    return [
+        facts.AgentReidentified(
+            instance_uid=str(gateway.instance_uid),
+            gateway_id=str(gateway.gateway_id),
+            occurred_at=timestamp(report.received_at),
+            previous_instance_uid=previous,
+        )
+    ]
+
+
+def _registered(gateway: Gateway, report: Report) -> Sequence[Effect]:
+    """The first report names and sorts the gateway before anybody is told of it."""
+    gateway.is_announced = True
+    _capabilities(gateway, report)
+    if report.entry.fields & DESCRIPTION:
+        _description(gateway, report)
+    return [
+        facts.AgentRegistered(
+            instance_uid=str(gateway.instance_uid),
+            gateway_id=str(gateway.gateway_id),
+            occurred_at=timestamp(report.received_at),
+            name=gateway.default_name,
+            management_mode=opamp.management_mode(gateway.capabilities),
+        )
+    ]
+
+
+def _connected(gateway: Gateway, report: Report, connection_id: UUID) -> Sequence[Effect]:
+    gateway.connection_id = connection_id
+    gateway.connected_at = report.connected_at
+    gateway.is_connected = True
+    gateway.disconnected_at = None
+    gateway.disconnect_reason = ""
+    gateway.archived_at = None
+    gateway.transport = TRANSPORTS.get(report.entry.transport, "")
+    gateway.ingress = report.gateway
+    gateway.remote_address = report.entry.remote_address
+    gateway.dirty |= Dirty.REST
+    return [
+        facts.AgentConnected(
+            instance_uid=str(gateway.instance_uid),
+            gateway_id=str(gateway.gateway_id),
+            occurred_at=timestamp(report.received_at),
+            transport=gateway.transport,
+            ingress=gateway.ingress,
+        )
+    ]
+
+
+def _disconnected(gateway: Gateway, report: Report) -> list[Effect]:
+    if not gateway.is_connected:
+        return []
+    gateway.is_connected = False
+    gateway.disconnected_at = report.received_at
+    gateway.disconnect_reason = REASONS.get(report.entry.reason, "")
+    gateway.dirty |= Dirty.REST
+    return [
+        facts.AgentDisconnected(
+            instance_uid=str(gateway.instance_uid),
+            gateway_id=str(gateway.gateway_id),
+            occurred_at=timestamp(report.received_at),
+            reason=gateway.disconnect_reason,
+        )
+    ]
+
+
+def _capabilities(gateway: Gateway, report: Report) -> Sequence[Effect]:
+    """0 means unspecified, hence unchanged (conformance item 28)."""
+    bits = report.message.capabilities
+    if not bits or bits == gateway.capabilities:
+        return []
+    before, gateway.capabilities = gateway.capabilities, bits
+    mode = opamp.management_mode(bits)
+    gateway.management_mode = MODES[mode]
+    gateway.dirty |= Dirty.REST
+    if not before:
+        return []
+    return [
+        facts.AgentCapabilitiesChanged(
+            instance_uid=str(gateway.instance_uid),
+            gateway_id=str(gateway.gateway_id),
+            occurred_at=timestamp(report.received_at),
+            capabilities=bits,
+            previous_capabilities=before,
+            management_mode=mode,
+            previous_management_mode=opamp.management_mode(before),
+        )
+    ]
+
+
+def _description(gateway: Gateway, report: Report) -> Sequence[Effect]:
+    body = report.message.agent_description.SerializeToString(deterministic=True)
+    digest = hashlib.blake2b(body, digest_size=16).digest()
+    if digest == gateway.description_hash:
+        return []
+    before, after = gateway.attributes, described(report)
+    is_first = gateway.description_hash is None
+    gateway.agent_description = body
+    gateway.description_hash = digest
+    gateway.attributes = after
+    gateway.identity_key = identity_key(after)
+    gateway.agent_type = after.get("service.name", "")
+    gateway.version = after.get("service.version", "")
+    gateway.host_name = after.get("host.name", "")
+    gateway.os_type = after.get("os.type", "")
+    gateway.host_arch = after.get("host.arch", "")
+    gateway.supervisor_logs_path = after.get(LOGS_PATH_ATTRIBUTE)
+    names = [text for text in (gateway.agent_type, gateway.host_name) if text]
+    gateway.default_name = "@".join(names) or str(gateway.instance_uid)
+    gateway.dirty |= Dirty.REST
+    if is_first:
+        return []
+    return [
+        facts.AgentDescriptionChanged(
+            instance_uid=str(gateway.instance_uid),
+            gateway_id=str(gateway.gateway_id),
+            occurred_at=timestamp(report.received_at),
+            changed={name: value for name, value in after.items() if before.get(name) != value},
+            removed=sorted(before.keys() - after.keys()),
+        )
+    ]
+
+
+def _components(gateway: Gateway, report: Report) -> None:
+    """A message with the hash alone keeps the list that is known under it (conformance item 141)."""
+    digest = report.message.available_components.hash
+    if digest and digest != gateway.components_hash:
+        gateway.components_hash = digest
+        gateway.dirty |= Dirty.REST
+
+
+def _health(gateway: Gateway, report: Report) -> Sequence[Effect]:
+    health: opamp_pb2.ComponentHealth = report.message.health
+    before = (gateway.healthy, gateway.last_error)
+    if gateway.healthy != health.healthy:
+        gateway.health_since = report.received_at
+    gateway.health = health.SerializeToString()
+    gateway.healthy = health.healthy
+    gateway.health_status = health.status
+    gateway.last_error = health.last_error
+    gateway.started_at = opamp.time_of(health.start_time_unix_nano)
+    gateway.dirty |= Dirty.HEALTH
+    if before == (health.healthy, health.last_error):
+        return []
+    return [
+        facts.AgentHealthChanged(
+            instance_uid=str(gateway.instance_uid),
+            gateway_id=str(gateway.gateway_id),
+            occurred_at=timestamp(report.received_at),
+            healthy=health.healthy,
+            status=health.status,
+            last_error=health.last_error,
+        )
+    ]

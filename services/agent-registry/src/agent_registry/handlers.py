@@ -1,0 +1,251 @@
+"""One function per message of agent-registry: reads, decides through `domain`, stores, returns effects."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from google.protobuf.json_format import MessageToDict
+
+from agent_registry import answers, domain
+from agent_registry.domain import Gateway
+from agent_registry.listing import DEFAULT_LIMIT, MAX_LIMIT, Query
+from agent_registry.presence import Presence
+from agent_registry.settings import Settings
+from agent_registry.store import GatewayStore
+from flowgate.agent.v1 import events_pb2 as facts
+from flowgate.rpc.v1 import agent_registry_pb2 as rpc
+from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
+from flowgate.uplink.v1 import uplink_pb2
+from flowkit import opamp
+from flowkit.db import Connection
+from flowkit.errors import ConflictError, InvalidError, NotFoundError
+from flowkit.opamp import timestamp
+from flowkit.outbox import Effect
+from flowkit.rpc import Reply
+from flowkit.uplink import Report
+
+DISCONNECT = opamp.field_bit("agent_disconnect")
+MAX_LABELS = 64
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What handlers work with: the store on the transaction, presence and settings."""
+
+    store: GatewayStore
+    presence: Presence
+    settings: Settings
+
+    def stale_before(self, now: datetime) -> datetime:
+        """Agents heard of before this are stale; a replica that has just started cannot tell yet."""
+        patience = timedelta(seconds=self.settings.stale_after_seconds)
+        return now - patience if now - self.presence.started_at > patience else now - 100 * patience
+
+
+def registry_of(connection: Connection, presence: Presence, settings: Settings) -> Registry:
+    """The registry on a transaction."""
+    return Registry(GatewayStore(connection), presence, settings)
+
+
+async def agents_reported(registry: Registry, reports: Sequence[Report], now: datetime) -> Sequence[Effect]:
+    """A batch of the uplink: every report changes its gateway, in order."""
+    uids = {UUID(bytes=report.entry.instance_uid) for report in reports}
+    uids |= {UUID(bytes=one.entry.previous_instance_uid) for one in reports if one.entry.previous_instance_uid}
+    gateways = await registry.store.load(list(uids))
+    effects: list[Effect] = []
+    components: dict[bytes, bytes] = {}
+    for report in reports:
+        gateway = gateways.get(UUID(bytes=report.entry.instance_uid))
+        if gateway is None:
+            gateway, told = await _gateway_of_unknown(registry, report, gateways)
+            if gateway is None:
+                continue
+            effects += told
+            gateways[gateway.instance_uid] = gateway
+        effects += domain.apply(gateway, report)
+        if report.entry.fields & domain.COMPONENTS and report.message.available_components.components:
+            reported = report.message.available_components
+            components[reported.hash] = reported.SerializeToString(deterministic=True)
+    if components:
+        await registry.store.add_components(components)
+    await registry.store.save(list({id(one): one for one in gateways.values()}.values()))
+    return effects
+
+
+async def _gateway_of_unknown(
+    registry: Registry, report: Report, gateways: dict[UUID, Gateway]
+) -> tuple[Gateway | None, Sequence[Effect]]:
+    """The gateway of an instance_uid that no gateway has: renamed, restarted, or new.
+
+    None when the report is only a goodbye or tells of something that was sent: no ghost comes of it (item 77).
+    """
+    if report.entry.kind != uplink_pb2.ENTRY_KIND_REPORT or report.entry.fields & DISCONNECT:
+        return None, []
+    if report.entry.previous_instance_uid:
+        former = gateways.pop(UUID(bytes=report.entry.previous_instance_uid), None)
+        if former is not None:
+            return former, domain.reidentify(former, report)
+    mode = opamp.management_mode(report.message.capabilities)
+    if mode == facts.MANAGEMENT_MODE_EXTENSION and report.entry.fields & domain.DESCRIPTION:
+        key = domain.identity_key(domain.described(report))
+        same = await registry.store.find_offline_extension(key) if key is not None else []
+        # Those loaded for this batch may have come back in it.
+        same = [gateways.get(one.instance_uid, one) for one in same]
+        if len(same) == 1 and not same[0].is_connected:
+            gateways.pop(same[0].instance_uid, None)
+            return same[0], domain.reidentify(same[0], report)
+    return domain.new_gateway(report, uuid4()), []
+
+
+async def supervisor_status_changed(
+    registry: Registry, fact: supervisor_facts.SupervisorStatusChanged, now: datetime
+) -> Sequence[Effect]:
+    """Keep the last status of a supervisor with its gateway."""
+    status = MessageToDict(fact, preserving_proto_field_name=True)
+    await registry.store.set_supervisor_status(UUID(fact.instance_uid), status)
+    return []
+
+
+async def list_gateways(
+    registry: Registry, request: rpc.ListGatewaysRequest, now: datetime
+) -> rpc.ListGatewaysResponse:
+    """A page of gateways.
+
+    Raises:
+        InvalidError: limit, sort or cursor make no sense.
+    """
+    if request.limit > MAX_LIMIT:
+        raise InvalidError(f"limit is {request.limit}; the most is {MAX_LIMIT}")
+    health = {rpc.HEALTH_FILTER_HEALTHY: True, rpc.HEALTH_FILTER_UNHEALTHY: False}
+    stale_before = registry.stale_before(now)
+    query = Query(
+        stale_before=stale_before,
+        mode=domain.MODES.get(request.management_mode, ""),
+        statuses=[answers.STATUS_NAMES[one] for one in request.statuses if one in answers.STATUS_NAMES],
+        is_healthy=health.get(request.health),
+        q=request.q,
+        labels=dict(request.labels),
+        sort=request.sort or "name",
+        limit=request.limit or DEFAULT_LIMIT,
+        cursor=request.cursor,
+    )
+    rows, cursor, total = await registry.store.page(query)
+    return rpc.ListGatewaysResponse(
+        gateways=[answers.gateway(row, registry.presence, stale_before) for row in rows],
+        next_cursor=cursor,
+        total=total,
+    )
+
+
+async def get_gateway(registry: Registry, request: rpc.GetGatewayRequest, now: datetime) -> rpc.GetGatewayResponse:
+    """Everything known of a gateway."""
+    row = await registry.store.get(_uuid(request.id))
+    if row is None:
+        raise _unknown(request.id)
+    return rpc.GetGatewayResponse(detail=answers.detail(row, registry.presence, registry.stale_before(now)))
+
+
+async def update_gateway(registry: Registry, request: rpc.UpdateGatewayRequest, now: datetime) -> Reply:
+    """Change name or labels."""
+    row = await registry.store.get(_uuid(request.id))
+    if row is None:
+        raise _unknown(request.id)
+    name = await registry.store.operator_name(row["gateway_id"])
+    if request.HasField("name"):
+        name = request.name.strip() or None
+    labels = {**row["labels"], **request.set_labels}
+    for key in request.remove_labels:
+        labels.pop(key, None)
+    if len(labels) > MAX_LABELS:
+        raise InvalidError(f"{len(labels)} labels; a gateway has at most {MAX_LABELS}")
+    await registry.store.set_name_and_labels(row["gateway_id"], name, labels)
+    changed = await registry.store.get(row["gateway_id"])
+    if changed is None:
+        raise _unknown(request.id)
+    fact = facts.GatewayUpdated(
+        instance_uid=str(changed["instance_uid"]),
+        gateway_id=str(changed["gateway_id"]),
+        occurred_at=timestamp(now),
+        name=changed["name"],
+        labels=labels,
+    )
+    gateway = answers.gateway(changed, registry.presence, registry.stale_before(now))
+    return Reply(rpc.UpdateGatewayResponse(gateway=gateway), [fact])
+
+
+async def delete_gateway(registry: Registry, request: rpc.DeleteGatewayRequest, now: datetime) -> Reply:
+    """Take an offline gateway out of the fleet.
+
+    Raises:
+        ConflictError: it is connected; it would come back with its next report.
+    """
+    row = await registry.store.get(_uuid(request.id))
+    if row is None:
+        raise _unknown(request.id)
+    if row["is_connected"]:
+        raise ConflictError(
+            f"{row['name']} is connected and would come back with its next report; stop its agent first",
+            gateway_id=str(row["gateway_id"]),
+        )
+    await registry.store.delete(row["gateway_id"])
+    return Reply(rpc.DeleteGatewayResponse(), [_removed(row["instance_uid"], row["gateway_id"], now, "deleted")])
+
+
+async def get_fleet_summary(
+    registry: Registry, request: rpc.GetFleetSummaryRequest, now: datetime
+) -> rpc.GetFleetSummaryResponse:
+    """Counts over the whole fleet."""
+    counts = await registry.store.counts(registry.stale_before(now))
+    return rpc.GetFleetSummaryResponse(
+        total=sum(counts.by_mode.values()),
+        by_mode=counts.by_mode,
+        by_status=counts.by_status,
+        by_health=counts.by_health,
+        by_version=counts.by_version,
+    )
+
+
+async def sweep(registry: Registry, now: datetime) -> Sequence[Effect]:
+    """Mark as gone who fell silent, as soon as this replica has listened long enough to know."""
+    patience = timedelta(seconds=registry.settings.offline_after_seconds)
+    if now - registry.presence.started_at < patience:
+        return []
+    registry.presence.forget_before((now - 2 * patience).timestamp())
+    return [
+        facts.AgentDisconnected(
+            instance_uid=str(row["instance_uid"]),
+            gateway_id=str(row["gateway_id"]),
+            occurred_at=timestamp(now),
+            reason="timeout",
+        )
+        for row in await registry.store.disconnect_silent(now - patience, now)
+    ]
+
+
+async def archive(registry: Registry, now: datetime) -> Sequence[Effect]:
+    """Take gateways out of the fleet that are offline for too long."""
+    settings = registry.settings
+    rows = await registry.store.archive(
+        now,
+        now - timedelta(seconds=settings.archive_after_seconds),
+        now - timedelta(seconds=settings.archive_extension_after_seconds),
+    )
+    return [_removed(row["instance_uid"], row["gateway_id"], now, "archived") for row in rows]
+
+
+def _removed(instance_uid: UUID, gateway_id: UUID, now: datetime, reason: str) -> facts.GatewayRemoved:
+    return facts.GatewayRemoved(
+        instance_uid=str(instance_uid), gateway_id=str(gateway_id), occurred_at=timestamp(now), reason=reason
+    )
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise _unknown(text) from None
+
+
+def _unknown(text: str) -> NotFoundError:
+    return NotFoundError(f"no gateway has the gateway_id or instance_id {text}")

@@ -1,0 +1,118 @@
+"""Lists: filters, sort orders and cursors as parts of one statement."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import orjson
+
+from flowkit.errors import InvalidError
+
+STATUS = "CASE WHEN NOT is_connected THEN 'offline' WHEN last_seen_at < ${stale} THEN 'stale' ELSE 'online' END"
+_SORTS = {
+    "name": ("lower(coalesce(name, default_name))", "text"),
+    "last_seen_at": ("last_seen_at", "timestamptz"),
+    "first_seen_at": ("first_seen_at", "timestamptz"),
+    "version": ("version", "text"),
+    "status": (STATUS, "text"),
+    "health": ("coalesce(healthy::int, -1)", "integer"),
+}
+MAX_LIMIT = 1000
+DEFAULT_LIMIT = 100
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which gateways, in which order; field by field as ListGatewaysRequest has them."""
+
+    stale_before: datetime
+    mode: str = ""
+    statuses: Sequence[str] = ()
+    is_healthy: bool | None = None
+    q: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    sort: str = "name"
+    limit: int = DEFAULT_LIMIT
+    cursor: str = ""
+
+    def condition(self) -> tuple[str, list[Any]]:
+        """WHERE clause and its arguments; $1 is always `stale_before`."""
+        parts, arguments = ["archived_at IS NULL", "$1::timestamptz IS NOT NULL"], list[Any]([self.stale_before])
+
+        def add(clause: str, value: Any) -> None:
+            arguments.append(value)
+            parts.append(clause.replace("?", f"${len(arguments)}"))
+
+        if self.mode:
+            add("management_mode = ?::text::management_mode", self.mode)
+        if self.statuses:
+            add(f"{STATUS.replace('${stale}', '$1')} = ANY(?::text[])", list(self.statuses))
+        if self.is_healthy is not None:
+            # An agent that is away is never healthy (conformance item 74).
+            add("(is_connected AND healthy IS TRUE) = ?", self.is_healthy)
+        if self.q:
+            add(
+                "concat_ws(' ', name, default_name, gateway_id, instance_uid, agent_type, version, host_name, labels)"
+                " ILIKE ?",
+                "%" + self.q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%",
+            )
+        for key, value in self.labels.items():
+            if value:
+                add("labels @> ?", {key: value})
+            else:
+                add("jsonb_exists(labels, ?)", key)
+        return " AND ".join(parts), arguments
+
+    def statement(self, columns: str, condition: str, arguments: Sequence[Any]) -> tuple[str, list[Any]]:
+        """The page's statement and arguments: keyset paging by the sort order and then gateway_id.
+
+        Raises:
+            InvalidError: sort or cursor make no sense.
+        """
+        expression, kind, is_descending = self._order()
+        paged = [*arguments]
+        if self.cursor:
+            value, gateway_id = _read_cursor(self.cursor, self.sort)
+            paged += [value, gateway_id]
+            sign = "<" if is_descending else ">"
+            condition += (
+                f" AND ({expression}, gateway_id) {sign} (${len(paged) - 1}::text::{kind}, ${len(paged)}::text::uuid)"
+            )
+        direction = "DESC" if is_descending else "ASC"
+        return (
+            f"SELECT {columns}, ({expression})::text AS sort_value FROM gateways WHERE {condition}"
+            f" ORDER BY {expression} {direction}, gateway_id {direction} LIMIT {self.limit + 1}",
+            paged,
+        )
+
+    def _order(self) -> tuple[str, str, bool]:
+        name = self.sort.removeprefix("-")
+        if name not in _SORTS:
+            raise InvalidError(
+                f"sort {name!r} is not known; use one of {', '.join(_SORTS)}, with - in front to reverse"
+            )
+        expression, kind = _SORTS[name]
+        return expression.replace("${stale}", "$1"), kind, self.sort.startswith("-")
+
+
+def page_of(rows: Sequence[asyncpg.Record], query: Query) -> tuple[list[asyncpg.Record], str]:
+    """The rows of the page, and the cursor of the next one: one row more than asked for tells that there is one."""
+    page = list(rows[: query.limit])
+    if len(rows) <= query.limit:
+        return page, ""
+    raw = orjson.dumps([query.sort, page[-1]["sort_value"], str(page[-1]["gateway_id"])])
+    return page, base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str, sort: str) -> tuple[str, str]:
+    try:
+        made_for, value, gateway_id = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (binascii.Error, orjson.JSONDecodeError, ValueError, TypeError) as error:
+        raise InvalidError("cursor is damaged; start from the first page") from error
+    if made_for != sort:
+        raise InvalidError("cursor belongs to another sort order; start from the first page")
+    return str(value), str(gateway_id)

@@ -1,0 +1,272 @@
+"""Every SQL statement of agent-registry."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from agent_registry.domain import Dirty, Gateway
+from agent_registry.listing import Query, page_of
+from flowkit.db import Connection
+from flowkit.errors import InvalidError
+
+_SEEN = {"last_seen_at": "timestamptz", "sequence_num": "bigint"}
+_HEALTH = {
+    "health": "bytea",
+    "healthy": "boolean",
+    "health_status": "text",
+    "last_error": "text",
+    "health_since": "timestamptz",
+    "started_at": "timestamptz",
+}
+_REST = {
+    "instance_uid": "uuid",
+    "default_name": "text",
+    "management_mode": "text",
+    "supervisor_logs_path": "text",
+    "capabilities": "bigint",
+    "agent_description": "bytea",
+    "description_hash": "bytea",
+    "identity_key": "text",
+    "attributes": "jsonb",
+    "agent_type": "text",
+    "version": "text",
+    "host_name": "text",
+    "os_type": "text",
+    "host_arch": "text",
+    "components_hash": "bytea",
+    "is_connected": "boolean",
+    "connection_id": "uuid",
+    "connected_at": "timestamptz",
+    "disconnected_at": "timestamptz",
+    "disconnect_reason": "text",
+    "transport": "text",
+    "ingress": "text",
+    "remote_address": "text",
+    "archived_at": "timestamptz",
+}
+_NEW = {"gateway_id": "uuid", "first_seen_at": "timestamptz", **_REST, **_HEALTH, **_SEEN}
+_LOADED = [name for name in _NEW if name not in ("agent_description", "health")]
+_UNSIGNED = {"capabilities", "sequence_num"}
+_BODIES = {"agent_description", "health"}  # written only when they came: null means unchanged
+
+_DETAIL_COLUMNS = (
+    "gateway_id, instance_uid, coalesce(name, default_name) AS name, management_mode::text, supervisor_status,"
+    " supervisor_logs_path, labels, capabilities, sequence_num, agent_type, version, host_name, os_type, host_arch,"
+    " healthy, health_status, last_error, health_since, started_at, is_connected, connected_at, disconnected_at,"
+    " transport, ingress, remote_address, first_seen_at, last_seen_at"
+)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Numbers of gateways by group."""
+
+    by_mode: dict[str, int]
+    by_status: dict[str, int]
+    by_health: dict[str, int]
+    by_version: dict[str, int]
+
+
+def signed(number: int) -> int:
+    """A uint64 as PostgreSQL's bigint, which has a sign: two's complement."""
+    return number - (1 << 64) if number >= 1 << 63 else number
+
+
+def unsigned(number: int) -> int:
+    """The uint64 that a bigint stands for."""
+    return number + (1 << 64) if number < 0 else number
+
+
+def _statement(groups: dict[str, str]) -> str:
+    columns = {"gateway_id": "uuid", **groups}
+    casts = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(columns.values(), 1))
+    sets = ", ".join(
+        f"{name} = "
+        + (f"coalesce(u.{name}, g.{name})" if name in _BODIES else f"u.{name}")
+        + ("::management_mode" if name == "management_mode" else "")
+        for name in groups
+    )
+    return (
+        f"UPDATE gateways g SET {sets} FROM unnest({casts}) AS u ({', '.join(columns)})"
+        " WHERE g.gateway_id = u.gateway_id"
+    )
+
+
+def _insert() -> str:
+    casts = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_NEW.values(), 1))
+    picks = ", ".join(name + ("::management_mode" if name == "management_mode" else "") for name in _NEW)
+    return f"INSERT INTO gateways ({', '.join(_NEW)}) SELECT {picks} FROM unnest({casts}) AS u ({', '.join(_NEW)})"
+
+
+_INSERT = _insert()
+_UPDATE_ALL = _statement({**_REST, **_HEALTH, **_SEEN})
+_UPDATE_HEALTH = _statement({**_HEALTH, **_SEEN})
+_UPDATE_SEEN = _statement(_SEEN)
+
+
+class GatewayStore:
+    """Gateways, read and written set-wise in the transaction of a connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def load(self, instance_uids: Sequence[UUID]) -> dict[UUID, Gateway]:
+        """Gateways by their agent's instance_uid, without the bodies; unknown ones are left out."""
+        rows = await self._connection.fetch(
+            f"SELECT {', '.join(_LOADED)} FROM gateways WHERE instance_uid = ANY($1::uuid[]) FOR NO KEY UPDATE",
+            instance_uids,
+        )
+        return {row["instance_uid"]: _gateway(row) for row in rows}
+
+    async def find_offline_extension(self, identity_key: str) -> list[Gateway]:
+        """Up to two extension gateways that are not connected and have this identity."""
+        rows = await self._connection.fetch(
+            f"SELECT {', '.join(_LOADED)} FROM gateways WHERE identity_key = $1 AND NOT is_connected"
+            " AND management_mode = 'extension' LIMIT 2 FOR NO KEY UPDATE",
+            identity_key,
+        )
+        return [_gateway(row) for row in rows]
+
+    async def save(self, gateways: Sequence[Gateway]) -> None:
+        """Write what is dirty, each group of columns in one statement."""
+        new = [one for one in gateways if one.dirty & Dirty.NEW]
+        old = [one for one in gateways if not one.dirty & Dirty.NEW]
+        rest = [one for one in old if one.dirty & Dirty.REST]
+        health = [one for one in old if one.dirty & Dirty.HEALTH and not one.dirty & Dirty.REST]
+        seen = [one for one in old if one.dirty == Dirty.SEEN]
+        for rows, statement, columns in (
+            (new, _INSERT, _NEW),
+            (rest, _UPDATE_ALL, {"gateway_id": "", **_REST, **_HEALTH, **_SEEN}),
+            (health, _UPDATE_HEALTH, {"gateway_id": "", **_HEALTH, **_SEEN}),
+            (seen, _UPDATE_SEEN, {"gateway_id": "", **_SEEN}),
+        ):
+            if rows:
+                await self._connection.execute(statement, *(_column(rows, name) for name in columns))
+
+    async def add_components(self, components: dict[bytes, bytes]) -> None:
+        """Remember component lists by the hash that agents made of them."""
+        await self._connection.execute(
+            "INSERT INTO available_components (hash, components) SELECT * FROM unnest($1::bytea[], $2::bytea[])"
+            " ON CONFLICT (hash) DO UPDATE SET components = excluded.components"
+            " WHERE available_components.components <> excluded.components",
+            list(components),
+            list(components.values()),
+        )
+
+    async def get(self, gateway_or_instance: UUID) -> asyncpg.Record | None:
+        """One gateway by either id, with bodies and components."""
+        return await self._connection.fetchrow(
+            f"SELECT {_DETAIL_COLUMNS}, agent_description, health, components FROM gateways"
+            " LEFT JOIN available_components ON hash = components_hash"
+            " WHERE (gateway_id = $1 OR instance_uid = $1) AND archived_at IS NULL",
+            gateway_or_instance,
+        )
+
+    async def page(self, query: Query) -> tuple[list[asyncpg.Record], str, int]:
+        """Gateways of one page, the cursor of the next one ("" on the last), and how many match over all pages.
+
+        Raises:
+            InvalidError: sort or cursor make no sense.
+        """
+        condition, arguments = query.condition()
+        total = await self._connection.fetchval(f"SELECT count(*) FROM gateways WHERE {condition}", *arguments)
+        statement, paged = query.statement(_DETAIL_COLUMNS, condition, arguments)
+        try:
+            rows = await self._connection.fetch(statement, *paged)
+        except asyncpg.DataError as error:
+            raise InvalidError("cursor belongs to another sort order; start from the first page") from error
+        return *page_of(rows, query), int(total)
+
+    async def set_name_and_labels(self, gateway_id: UUID, name: str | None, labels: dict[str, str]) -> None:
+        """Overwrite an operator's name (None: none) and labels."""
+        await self._connection.execute(
+            "UPDATE gateways SET name = $2, labels = $3 WHERE gateway_id = $1", gateway_id, name, labels
+        )
+
+    async def operator_name(self, gateway_id: UUID) -> str | None:
+        """The name that an operator gave, locked until the transaction ends."""
+        name = await self._connection.fetchval(
+            "SELECT name FROM gateways WHERE gateway_id = $1 FOR NO KEY UPDATE", gateway_id
+        )
+        return None if name is None else str(name)
+
+    async def delete(self, gateway_id: UUID) -> None:
+        """Take a gateway out for good."""
+        await self._connection.execute("DELETE FROM gateways WHERE gateway_id = $1", gateway_id)
+
+    async def set_supervisor_status(self, instance_uid: UUID, status: dict[str, Any]) -> None:
+        """Keep the last status of a supervisor."""
+        await self._connection.execute(
+            "UPDATE gateways SET supervisor_status = $2 WHERE instance_uid = $1", instance_uid, status
+        )
+
+    async def counts(self, stale_before: datetime) -> Counts:
+        """Gateways of the fleet by mode, status, health and version."""
+        rows = await self._connection.fetch(
+            "SELECT management_mode::text AS mode, version, CASE WHEN NOT is_connected THEN 'offline'"
+            " WHEN last_seen_at < $1 THEN 'stale' ELSE 'online' END AS status,"
+            " CASE WHEN NOT is_connected OR healthy IS NULL THEN 'unknown' WHEN healthy THEN 'healthy'"
+            " ELSE 'unhealthy' END AS health, count(*) AS number"
+            " FROM gateways WHERE archived_at IS NULL GROUP BY 1, 2, 3, 4",
+            stale_before,
+        )
+        counts = Counts({}, {}, {}, {})
+        for row in rows:
+            for group, key in (
+                (counts.by_mode, row["mode"]),
+                (counts.by_status, row["status"]),
+                (counts.by_health, row["health"]),
+                (counts.by_version, row["version"]),
+            ):
+                group[key] = group.get(key, 0) + row["number"]
+        return counts
+
+    async def record_seen(self, uids: Sequence[bytes], seen: Sequence[float], coarse_seconds: float) -> None:
+        """Write presence of connected agents, but only where the stored time is older than `coarse_seconds`."""
+        await self._connection.execute(
+            "UPDATE gateways g SET last_seen_at = to_timestamp(u.seen) FROM unnest($1::uuid[], $2::float8[])"
+            " AS u (uid, seen) WHERE g.instance_uid = u.uid AND g.is_connected"
+            " AND g.last_seen_at < to_timestamp(u.seen) - make_interval(secs => $3)",
+            [UUID(bytes=uid) for uid in uids],
+            seen,
+            coarse_seconds,
+        )
+
+    async def disconnect_silent(self, seen_before: datetime, now: datetime) -> list[asyncpg.Record]:
+        """Mark as gone what was not heard of since; returns instance_uid and gateway_id of each."""
+        return await self._connection.fetch(
+            "UPDATE gateways SET is_connected = false, disconnected_at = $2, disconnect_reason = 'timeout'"
+            " WHERE is_connected AND last_seen_at < $1 RETURNING instance_uid, gateway_id",
+            seen_before,
+            now,
+        )
+
+    async def archive(
+        self, now: datetime, gone_before: datetime, extension_gone_before: datetime
+    ) -> list[asyncpg.Record]:
+        """Take gateways out of the fleet that are offline for too long; returns their ids."""
+        return await self._connection.fetch(
+            "UPDATE gateways SET archived_at = $1 WHERE NOT is_connected AND archived_at IS NULL AND"
+            " disconnected_at < CASE WHEN management_mode = 'extension' THEN $3::timestamptz ELSE $2 END"
+            " RETURNING instance_uid, gateway_id",
+            now,
+            gone_before,
+            extension_gone_before,
+        )
+
+
+def _gateway(row: asyncpg.Record) -> Gateway:
+    values = dict(row.items())
+    for name in _UNSIGNED:
+        values[name] = unsigned(values[name])
+    return Gateway(**values)
+
+
+def _column(gateways: Sequence[Gateway], name: str) -> list[Any]:
+    values = list(map(attrgetter(name), gateways))
+    return [signed(value) for value in values] if name in _UNSIGNED else values

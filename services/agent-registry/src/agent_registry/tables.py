@@ -1,0 +1,63 @@
+"""Tables of agent-registry."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from flowkit.frame_tables import metadata
+
+tables = metadata()
+
+management_mode = postgresql.ENUM("extension", "supervisor", name="management_mode", create_type=False)
+_time = sa.DateTime(timezone=True)
+
+gateways = sa.Table(
+    "gateways",
+    tables,
+    sa.Column("gateway_id", sa.Uuid, primary_key=True, comment="FlowGate's own stable id"),
+    sa.Column("instance_uid", sa.Uuid, nullable=False, unique=True, comment="the agent's current one"),
+    sa.Column("name", sa.Text, comment="given by an operator"),
+    sa.Column("default_name", sa.Text, nullable=False, comment="service.name@host.name"),
+    sa.Column("management_mode", management_mode, nullable=False, server_default="extension"),
+    sa.Column("supervisor_status", postgresql.JSONB, comment="last SupervisorStatusChanged"),
+    sa.Column("supervisor_logs_path", sa.Text, comment="where the supervisor's logs lie on the host"),
+    sa.Column("labels", postgresql.JSONB, nullable=False, server_default="{}"),
+    sa.Column("capabilities", sa.BigInteger, nullable=False, comment="uint64 as two's complement"),
+    sa.Column("sequence_num", sa.BigInteger, nullable=False, comment="uint64 as two's complement"),
+    sa.Column("agent_description", sa.LargeBinary, comment="serialized, as reported"),
+    sa.Column("description_hash", sa.LargeBinary, comment="BLAKE2 of agent_description"),
+    sa.Column("identity_key", sa.Text, comment="host, service and Kubernetes names in one"),
+    sa.Column("attributes", postgresql.JSONB, nullable=False, server_default="{}", comment="description as text"),
+    sa.Column("agent_type", sa.Text, nullable=False, server_default=""),
+    sa.Column("version", sa.Text, nullable=False, server_default=""),
+    sa.Column("host_name", sa.Text, nullable=False, server_default=""),
+    sa.Column("os_type", sa.Text, nullable=False, server_default=""),
+    sa.Column("host_arch", sa.Text, nullable=False, server_default=""),
+    sa.Column("components_hash", sa.LargeBinary),
+    sa.Column("health", sa.LargeBinary, comment="serialized ComponentHealth, as reported"),
+    sa.Column("healthy", sa.Boolean, comment="null: never reported"),
+    sa.Column("health_status", sa.Text, nullable=False, server_default=""),
+    sa.Column("last_error", sa.Text, nullable=False, server_default=""),
+    sa.Column("health_since", _time),
+    sa.Column("started_at", _time),
+    sa.Column("is_connected", sa.Boolean, nullable=False),
+    sa.Column("connection_id", sa.Uuid, nullable=False),
+    sa.Column("connected_at", _time, nullable=False),
+    sa.Column("disconnected_at", _time),
+    sa.Column("disconnect_reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("transport", sa.Text, nullable=False),
+    sa.Column("ingress", sa.Text, nullable=False),
+    sa.Column("remote_address", sa.Text, nullable=False),
+    sa.Column("first_seen_at", _time, nullable=False),
+    sa.Column("last_seen_at", _time, nullable=False, comment="coarse; the finer one is in memory"),
+    sa.Column("archived_at", _time),
+    # Health reports rewrite rows all the time: with room on the page and no index on what they change they stay HOT.
+    postgresql_with={"fillfactor": 80},
+)
+sa.Index("ix_gateways_identity_key", gateways.c.identity_key)
+
+available_components = sa.Table(
+    "available_components",
+    tables,
+    sa.Column("hash", sa.LargeBinary, primary_key=True, comment="made by the agent"),
+    sa.Column("components", sa.LargeBinary, nullable=False, comment="serialized AvailableComponents"),
+)
