@@ -1,0 +1,208 @@
+"""The questions and orders that the API puts to the owners, and what to do when one of them does not answer."""
+
+import re
+from collections.abc import Awaitable
+from typing import Annotated, Protocol, TypeVar
+from uuid import UUID
+
+import nats.errors
+import nats.js.errors
+from fastapi import Depends, Request
+from google.protobuf.message import Message
+
+from flowgate.agent.v1.events_pb2 import MANAGEMENT_MODE_SUPERVISOR
+from flowgate.rpc.v1 import agent_registry_pb2 as registry
+from flowgate.rpc.v1 import config_push_pb2 as configs
+from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
+from flowkit.errors import NotFoundError, UnavailableError
+from flowkit.rpc import RpcClient
+
+AGENT_REGISTRY = "agent-registry"
+CONFIG_PUSH = "config-push"
+SUPERVISOR_CONTROL = "supervisor-control"
+
+T = TypeVar("T")
+Response = TypeVar("Response", bound=Message)
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what delivery and command ids are made of
+
+
+class Owners(Protocol):
+    """The three owners as the API sees them: one method per rpc of `proto/flowgate/rpc/v1`.
+
+    Each raises the errors of `flowkit.errors` that its rpc names, and UnavailableError when the owner does not answer.
+    """
+
+    async def list_gateways(self, request: registry.ListGatewaysRequest) -> registry.ListGatewaysResponse: ...
+    async def get_gateway(self, request: registry.GetGatewayRequest) -> registry.GetGatewayResponse: ...
+    async def update_gateway(self, request: registry.UpdateGatewayRequest) -> registry.UpdateGatewayResponse: ...
+    async def delete_gateway(self, request: registry.DeleteGatewayRequest) -> registry.DeleteGatewayResponse: ...
+    async def get_fleet_summary(self, request: registry.GetFleetSummaryRequest) -> registry.GetFleetSummaryResponse: ...
+    async def assign_config(self, request: configs.AssignConfigRequest) -> configs.AssignConfigResponse: ...
+    async def get_agent_config(self, request: configs.GetAgentConfigRequest) -> configs.GetAgentConfigResponse: ...
+    async def list_deliveries(self, request: configs.ListDeliveriesRequest) -> configs.ListDeliveriesResponse: ...
+    async def get_delivery(self, request: configs.GetDeliveryRequest) -> configs.GetDeliveryResponse: ...
+    async def get_config_summary(
+        self, request: configs.GetConfigSummaryRequest
+    ) -> configs.GetConfigSummaryResponse: ...
+    async def get_supervisor(self, request: supervisors.GetSupervisorRequest) -> supervisors.GetSupervisorResponse: ...
+    async def list_supervisors(
+        self, request: supervisors.ListSupervisorsRequest
+    ) -> supervisors.ListSupervisorsResponse: ...
+    async def request_restart(
+        self, request: supervisors.RequestRestartRequest
+    ) -> supervisors.RequestRestartResponse: ...
+    async def get_command(self, request: supervisors.GetCommandRequest) -> supervisors.GetCommandResponse: ...
+    async def list_log_records(
+        self, request: supervisors.ListLogRecordsRequest
+    ) -> supervisors.ListLogRecordsResponse: ...
+
+
+class RpcOwners:
+    """The owners over the bus."""
+
+    def __init__(self, client: RpcClient) -> None:
+        self._client = client
+
+    async def list_gateways(self, request: registry.ListGatewaysRequest) -> registry.ListGatewaysResponse:
+        return await self._ask(request, registry.ListGatewaysResponse)
+
+    async def get_gateway(self, request: registry.GetGatewayRequest) -> registry.GetGatewayResponse:
+        return await self._ask(request, registry.GetGatewayResponse)
+
+    async def update_gateway(self, request: registry.UpdateGatewayRequest) -> registry.UpdateGatewayResponse:
+        return await self._ask(request, registry.UpdateGatewayResponse)
+
+    async def delete_gateway(self, request: registry.DeleteGatewayRequest) -> registry.DeleteGatewayResponse:
+        return await self._ask(request, registry.DeleteGatewayResponse)
+
+    async def get_fleet_summary(self, request: registry.GetFleetSummaryRequest) -> registry.GetFleetSummaryResponse:
+        return await self._ask(request, registry.GetFleetSummaryResponse)
+
+    async def assign_config(self, request: configs.AssignConfigRequest) -> configs.AssignConfigResponse:
+        return await self._ask(request, configs.AssignConfigResponse)
+
+    async def get_agent_config(self, request: configs.GetAgentConfigRequest) -> configs.GetAgentConfigResponse:
+        return await self._ask(request, configs.GetAgentConfigResponse)
+
+    async def list_deliveries(self, request: configs.ListDeliveriesRequest) -> configs.ListDeliveriesResponse:
+        return await self._ask(request, configs.ListDeliveriesResponse)
+
+    async def get_delivery(self, request: configs.GetDeliveryRequest) -> configs.GetDeliveryResponse:
+        return await self._ask(request, configs.GetDeliveryResponse)
+
+    async def get_config_summary(self, request: configs.GetConfigSummaryRequest) -> configs.GetConfigSummaryResponse:
+        return await self._ask(request, configs.GetConfigSummaryResponse)
+
+    async def get_supervisor(self, request: supervisors.GetSupervisorRequest) -> supervisors.GetSupervisorResponse:
+        return await self._ask(request, supervisors.GetSupervisorResponse)
+
+    async def list_supervisors(
+        self, request: supervisors.ListSupervisorsRequest
+    ) -> supervisors.ListSupervisorsResponse:
+        return await self._ask(request, supervisors.ListSupervisorsResponse)
+
+    async def request_restart(self, request: supervisors.RequestRestartRequest) -> supervisors.RequestRestartResponse:
+        return await self._ask(request, supervisors.RequestRestartResponse)
+
+    async def get_command(self, request: supervisors.GetCommandRequest) -> supervisors.GetCommandResponse:
+        return await self._ask(request, supervisors.GetCommandResponse)
+
+    async def list_log_records(self, request: supervisors.ListLogRecordsRequest) -> supervisors.ListLogRecordsResponse:
+        return await self._ask(request, supervisors.ListLogRecordsResponse)
+
+    async def _ask(self, request: Message, response: type[Response]) -> Response:
+        try:
+            return await self._client.call(request, response)
+        except (nats.errors.Error, nats.js.errors.Error, TimeoutError) as error:
+            raise UnavailableError(f"NATS does not answer: {error!r}", service="nats") from error
+
+
+def owners_of(request: Request) -> Owners:
+    """The owners that the composition root gave to the application."""
+    owners: Owners = request.app.state.owners
+    return owners
+
+
+OwnersDep = Annotated[Owners, Depends(owners_of)]
+
+
+def canonical_id(text: str) -> str:
+    """Canonical text of a gateway_id or instance_id; upper case, braces and missing dashes are forgiven.
+
+    Raises:
+        NotFoundError: it is no UUID, so nothing can be under it.
+    """
+    try:
+        return str(UUID(text))
+    except ValueError as error:
+        raise NotFoundError(f"No gateway or agent has the id {text[:80]!r}; ids are UUIDs.") from error
+
+
+def plain_id(text: str, what: str) -> str:
+    """A delivery_id or command_id that an owner can be asked for.
+
+    Raises:
+        NotFoundError: no id looks like this.
+    """
+    if not _ID.fullmatch(text):
+        raise NotFoundError(f"No {what} has the id {text[:80]!r}.")
+    return text
+
+
+async def find(owners: Owners, either_id: str) -> registry.GatewayDetail:
+    """The gateway under a gateway_id or an instance_id.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    request = registry.GetGatewayRequest(id=canonical_id(either_id))
+    return (await owners.get_gateway(request)).detail
+
+
+async def find_supervised(owners: Owners, either_id: str) -> registry.GatewayDetail:
+    """The supervisor-managed gateway under a gateway_id or an instance_id.
+
+    Raises:
+        NotFoundError: there is none, or it is managed in extension mode.
+    """
+    detail = await find(owners, either_id)
+    gateway = detail.gateway
+    if gateway.management_mode != MANAGEMENT_MODE_SUPERVISOR:
+        raise NotFoundError(
+            f"No supervisor reports for {gateway.name or gateway.instance_id}: it is managed in extension mode, its "
+            f"collector speaks OpAMP itself. What is known of it is under /api/v1/gateways/{gateway.gateway_id}.",
+            management_mode="extension",
+        )
+    return detail
+
+
+async def unless_down(answer: Awaitable[T], owner: str, partial: list[str]) -> T | None:
+    """The owner's answer; None, and the owner's name put into `partial`, when it does not answer."""
+    try:
+        return await answer
+    except UnavailableError:
+        partial.append(owner)
+        return None
+
+
+async def unless_unknown(answer: Awaitable[T]) -> T | None:
+    """The owner's answer; None when it knows nothing of the thing, which the registry does."""
+    try:
+        return await answer
+    except NotFoundError:
+        return None
+
+
+async def known_to(owner: str, answer: Awaitable[T]) -> T:
+    """The owner's answer on an agent that the registry knows.
+
+    Raises:
+        UnavailableError: the owner has not heard of the agent yet: each one reads the agents' reports at its own pace.
+    """
+    try:
+        return await answer
+    except NotFoundError as error:
+        raise UnavailableError(
+            f"{owner} has not heard of this agent yet. Try again in a moment.", service=owner
+        ) from error

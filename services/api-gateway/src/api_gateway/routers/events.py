@@ -1,0 +1,65 @@
+"""Fleet events as they happen, as server-sent events."""
+
+from collections.abc import AsyncIterable
+from contextlib import aclosing
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from api_gateway.answers import refusals
+from api_gateway.live import Hub, Wanted
+from api_gateway.owners import canonical_id
+from api_gateway.schemas.event import FleetEvent
+from flowkit.errors import UnavailableError
+
+router = APIRouter(prefix="/api/v1", tags=["events"], responses=refusals(401, 404, 422, 503))
+
+_RETRY_MILLISECONDS = 2000  # how long a browser waits before it comes back
+
+
+def _wanted(
+    domain: Annotated[
+        list[Literal["agent", "config", "supervisor"]] | None,
+        Query(description="Only events of this domain; may be given several times."),
+    ] = None,
+    instance_id: Annotated[
+        list[str] | None,
+        Query(description="Only events of this agent or gateway (either id); may be given several times."),
+    ] = None,
+) -> Wanted:
+    return Wanted(frozenset(domain or ()), frozenset(canonical_id(text) for text in instance_id or ()))
+
+
+def _hub(request: Request) -> Hub:
+    hub: Hub = request.app.state.hub
+    if not hub.is_running:
+        raise UnavailableError("Events cannot be read now.", service="nats")
+    return hub
+
+
+@router.get("/events", operation_id="streamEvents", response_class=EventSourceResponse)
+async def stream_events(
+    hub: Annotated[Hub, Depends(_hub)],
+    wanted: Annotated[Wanted, Depends(_wanted)],
+    last_event_id: Annotated[
+        str | None,
+        Header(description="Id of the last event that was seen: what came after it is sent first."),
+    ] = None,
+) -> AsyncIterable[FleetEvent | ServerSentEvent]:
+    """Fleet events as they happen. `event` is the kind, such as agent.connected, `data` a FleetEvent.
+
+    The first message carries an `id` only: where the stream begins. With Last-Event-ID the stream begins behind that
+    event; with an id that is unknown or no longer kept, at the oldest event that is. Events are kept for seven days.
+    A comment comes every 15 s without events. A client that is too slow is let go and comes back by its id.
+    """
+    try:
+        async with aclosing(hub.listen(wanted, last_event_id or None)) as events:
+            async for cursor, event in events:
+                if event is None:
+                    yield ServerSentEvent(id=cursor, retry=_RETRY_MILLISECONDS, comment="connected")
+                else:
+                    kind = event.body["event"] if event.body else None
+                    yield ServerSentEvent(raw_data=event.text, event=kind, id=cursor)
+    except UnavailableError:
+        return  # the streams cannot be read now: the client comes back by its id

@@ -1,0 +1,113 @@
+"""Gateways: the fleet's agents in both modes."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from api_gateway.answers import answer, refusals
+from api_gateway.owners import CONFIG_PUSH, Owners, OwnersDep, canonical_id, find, unless_down, unless_unknown
+from api_gateway.schemas.agent import (
+    AgentHealthResponse,
+    AgentStatusResponse,
+    AgentVersionResponse,
+    agent_health_json,
+    status_json,
+    version_json,
+)
+from api_gateway.schemas.config import AgentConfigResponse, config_json
+from api_gateway.schemas.gateway import (
+    FleetFilters,
+    GatewayListResponse,
+    GatewayPatch,
+    GatewayResponse,
+    gateway_json,
+    page_json,
+)
+from flowgate.rpc.v1 import agent_registry_pb2 as registry
+from flowgate.rpc.v1 import config_push_pb2 as configs
+
+router = APIRouter(prefix="/api/v1/gateways", tags=["gateways"], responses=refusals(401, 422, 503))
+
+
+async def agent_config(owners: Owners, gateway: registry.Gateway) -> configs.GetAgentConfigResponse | None:
+    """What config-push knows of a gateway that the registry knows; None when it knows nothing of it."""
+    request = configs.GetAgentConfigRequest(instance_id=gateway.instance_id)
+    return await unless_unknown(owners.get_agent_config(request))
+
+
+@router.get("", operation_id="listGateways", response_model=GatewayListResponse)
+async def list_gateways(owners: OwnersDep, filters: Annotated[FleetFilters, Query()]) -> Response:
+    """A page of the fleet, in both modes."""
+    return answer(page_json(await owners.list_gateways(filters.question(filters.management_mode))))
+
+
+@router.get("/{gateway_id}", operation_id="getGateway", response_model=GatewayResponse, responses=refusals(404))
+async def get_gateway(owners: OwnersDep, gateway_id: str) -> Response:
+    """One gateway, by its gateway_id or its agent's instance_id."""
+    return answer(gateway_json((await find(owners, gateway_id)).gateway))
+
+
+@router.patch(
+    "/{gateway_id}", operation_id="updateGateway", response_model=GatewayResponse, responses=refusals(404, 413)
+)
+async def update_gateway(owners: OwnersDep, gateway_id: str, patch: GatewayPatch) -> Response:
+    """Change name or labels; what is left out stays, a label that is null is taken away."""
+    changed = await owners.update_gateway(patch.order(canonical_id(gateway_id)))
+    return answer(gateway_json(changed.gateway))
+
+
+@router.delete("/{gateway_id}", operation_id="deleteGateway", status_code=204, responses=refusals(404, 409))
+async def delete_gateway(owners: OwnersDep, gateway_id: str) -> Response:
+    """Take an offline gateway out of the fleet; it comes back as a new one if its agent connects again."""
+    await owners.delete_gateway(registry.DeleteGatewayRequest(id=canonical_id(gateway_id)))
+    return Response(status_code=204)
+
+
+@router.get(
+    "/{gateway_id}/health",
+    operation_id="getGatewayHealth",
+    response_model=AgentHealthResponse,
+    responses=refusals(404),
+)
+async def get_health(owners: OwnersDep, gateway_id: str) -> Response:
+    """How the agent does, with its component tree."""
+    return answer(agent_health_json(await find(owners, gateway_id), datetime.now(UTC)))
+
+
+@router.get(
+    "/{gateway_id}/version",
+    operation_id="getGatewayVersion",
+    response_model=AgentVersionResponse,
+    responses=refusals(404),
+)
+async def get_version(owners: OwnersDep, gateway_id: str) -> Response:
+    """What the agent is, where it runs and what it was built with."""
+    return answer(version_json(await find(owners, gateway_id)))
+
+
+@router.get(
+    "/{gateway_id}/config",
+    operation_id="getGatewayConfig",
+    response_model=AgentConfigResponse,
+    responses=refusals(404),
+)
+async def get_config(owners: OwnersDep, gateway_id: str) -> Response:
+    """What the agent runs with as it reported it, what it should run with, and how far that got."""
+    gateway = (await find(owners, gateway_id)).gateway
+    return answer(config_json(gateway, await agent_config(owners, gateway)))
+
+
+@router.get(
+    "/{gateway_id}/status",
+    operation_id="getGatewayStatus",
+    response_model=AgentStatusResponse,
+    responses=refusals(404),
+)
+async def get_status(owners: OwnersDep, gateway_id: str) -> Response:
+    """Health, version and configuration together; the configuration is left out when its owner does not answer."""
+    detail = await find(owners, gateway_id)
+    partial: list[str] = []
+    known = await unless_down(agent_config(owners, detail.gateway), CONFIG_PUSH, partial)
+    return answer(status_json(detail, known, partial, datetime.now(UTC)))

@@ -1,0 +1,118 @@
+"""What the UI needs of supervisor-managed agents, joined from the three owners, and pushing a configuration."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from api_gateway.answers import answer, refusals
+from api_gateway.owners import (
+    CONFIG_PUSH,
+    SUPERVISOR_CONTROL,
+    OwnersDep,
+    find,
+    find_supervised,
+    known_to,
+    unless_down,
+    unless_unknown,
+)
+from api_gateway.routers.gateways import agent_config
+from api_gateway.routers.supervisors import ACTOR
+from api_gateway.schemas.config import AgentConfigResponse, ConfigPush, ConfigPushResponse, config_json, push_json
+from api_gateway.schemas.gateway import GatewayFilters
+from api_gateway.schemas.supervisor import UiAgentListResponse, UiAgentResponse, ui_agent_json, ui_detail_json
+from flowgate.rpc.v1 import config_push_pb2 as configs
+from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
+
+router = APIRouter(prefix="/api/v1/supervisor/ui/agents", tags=["supervisor-ui"], responses=refusals(401, 422, 503))
+
+_RECENT = 50  # log records in a detail
+
+
+@router.get("", operation_id="listUiAgents", response_model=UiAgentListResponse)
+async def list_agents(owners: OwnersDep, filters: Annotated[GatewayFilters, Query()]) -> Response:
+    """A page of supervisor-managed agents with supervisor and delivery; what an owner does not tell is left out."""
+    page = await owners.list_gateways(filters.question("supervisor"))
+    ids = [gateway.instance_id for gateway in page.gateways]
+    states: dict[str, supervisors.Supervisor] = {}
+    deliveries: dict[str, configs.Delivery] = {}
+    partial: list[str] = []
+    if ids:  # an empty list of ids would mean all agents
+        known, pushed = await asyncio.gather(
+            unless_down(
+                owners.list_supervisors(supervisors.ListSupervisorsRequest(instance_ids=ids)),
+                SUPERVISOR_CONTROL,
+                partial,
+            ),
+            unless_down(owners.list_deliveries(configs.ListDeliveriesRequest(instance_ids=ids)), CONFIG_PUSH, partial),
+        )
+        states = {one.instance_id: one for one in known.supervisors} if known else {}
+        deliveries = {one.instance_id: one for one in pushed.deliveries} if pushed else {}
+    return answer(
+        {
+            "items": [
+                ui_agent_json(gateway, states.get(gateway.instance_id), deliveries.get(gateway.instance_id))
+                for gateway in page.gateways
+            ],
+            "next_cursor": page.next_cursor or None,
+            "total": page.total,
+            "partial": sorted(partial),
+        }
+    )
+
+
+@router.get("/{instance_id}", operation_id="getUiAgent", response_model=UiAgentResponse, responses=refusals(404))
+async def get_agent(owners: OwnersDep, instance_id: str) -> Response:
+    """Everything known of a supervisor-managed agent in one answer; what an owner does not tell is left out."""
+    detail = await find_supervised(owners, instance_id)
+    uid = detail.gateway.instance_id
+    partial: list[str] = []
+    supervisor, known, records = await asyncio.gather(
+        unless_down(
+            unless_unknown(owners.get_supervisor(supervisors.GetSupervisorRequest(instance_id=uid))),
+            SUPERVISOR_CONTROL,
+            partial,
+        ),
+        unless_down(agent_config(owners, detail.gateway), CONFIG_PUSH, partial),
+        unless_down(
+            unless_unknown(owners.list_log_records(supervisors.ListLogRecordsRequest(instance_id=uid, limit=_RECENT))),
+            SUPERVISOR_CONTROL,
+            partial,
+        ),
+    )
+    return answer(ui_detail_json(detail, supervisor, known, records, sorted(set(partial)), datetime.now(UTC)))
+
+
+@router.post(
+    "/{instance_id}/config",
+    operation_id="pushConfig",
+    status_code=202,
+    response_model=ConfigPushResponse,
+    responses=refusals(404, 409, 413),
+)
+async def push_config(owners: OwnersDep, instance_id: str, push: ConfigPush) -> Response:
+    """Give the agent a configuration; one that is offline gets it when it is back. Follow it under `Location`.
+
+    YAML that does not parse is refused with its line and column (422), an agent that cannot take a configuration
+    with the capability that it lacks (409).
+    """
+    gateway = (await find(owners, instance_id)).gateway
+    request = configs.AssignConfigRequest(
+        instance_id=gateway.instance_id, gateway_id=gateway.gateway_id, config=push.config, actor=ACTOR
+    )
+    delivery = (await known_to(CONFIG_PUSH, owners.assign_config(request))).delivery
+    return answer(push_json(delivery), 202, f"/api/v1/deliveries/{delivery.delivery_id}")
+
+
+@router.get(
+    "/{instance_id}/effective-config",
+    operation_id="getUiEffectiveConfig",
+    response_model=AgentConfigResponse,
+    responses=refusals(404),
+)
+async def get_effective_config(owners: OwnersDep, instance_id: str) -> Response:
+    """What the agent runs with, and what it should run with."""
+    gateway = (await find_supervised(owners, instance_id)).gateway
+    return answer(config_json(gateway, await agent_config(owners, gateway)))

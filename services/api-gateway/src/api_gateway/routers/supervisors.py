@@ -1,0 +1,100 @@
+"""Supervisor-managed agents: their state, description, log records, and the restart."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from api_gateway.answers import answer, refusals
+from api_gateway.owners import SUPERVISOR_CONTROL, OwnersDep, find, find_supervised, known_to
+from api_gateway.schemas.agent import AgentDescriptionResponse, description_json
+from api_gateway.schemas.command import RestartResponse, restart_json
+from api_gateway.schemas.gateway import GatewayFilters, page_json
+from api_gateway.schemas.supervisor import (
+    LogsResponse,
+    SupervisorAgentListResponse,
+    SupervisorStatusResponse,
+    record_json,
+    supervisor_status_json,
+)
+from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
+from flowkit.opamp import timestamp
+
+router = APIRouter(prefix="/api/v1/supervisor/agents", tags=["supervisor"], responses=refusals(401, 422, 503))
+
+ACTOR = "admin"  # who orders, for the record: there is one operator credential so far
+
+
+@router.get("", operation_id="listSupervisorAgents", response_model=SupervisorAgentListResponse)
+async def list_agents(owners: OwnersDep, filters: Annotated[GatewayFilters, Query()]) -> Response:
+    """A page of the supervisor-managed agents."""
+    return answer(page_json(await owners.list_gateways(filters.question("supervisor"))))
+
+
+@router.get(
+    "/{instance_id}/status",
+    operation_id="getSupervisorStatus",
+    response_model=SupervisorStatusResponse,
+    responses=refusals(404),
+)
+async def get_status(owners: OwnersDep, instance_id: str) -> Response:
+    """State of the supervisor and of the collector under it."""
+    gateway = (await find_supervised(owners, instance_id)).gateway
+    request = supervisors.GetSupervisorRequest(instance_id=gateway.instance_id)
+    found = await known_to(SUPERVISOR_CONTROL, owners.get_supervisor(request))
+    return answer(supervisor_status_json(gateway, found.supervisor))
+
+
+@router.get(
+    "/{instance_id}/description",
+    operation_id="getSupervisorDescription",
+    response_model=AgentDescriptionResponse,
+    responses=refusals(404),
+)
+async def get_description(owners: OwnersDep, instance_id: str) -> Response:
+    """How the agent describes itself, and what it can do."""
+    return answer(description_json(await find_supervised(owners, instance_id)))
+
+
+@router.get(
+    "/{instance_id}/logs",
+    operation_id="listSupervisorLogs",
+    response_model=LogsResponse,
+    responses=refusals(404),
+)
+async def list_logs(
+    owners: OwnersDep,
+    instance_id: str,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Records at most.")] = 100,
+    since: Annotated[datetime | None, Query(description="Only records that are not older; RFC 3339.")] = None,
+) -> Response:
+    """What is known of the agent, newest first: health transitions, outcomes of configurations and of commands."""
+    gateway = (await find_supervised(owners, instance_id)).gateway
+    at = since if since is None or since.tzinfo else since.replace(tzinfo=UTC)
+    request = supervisors.ListLogRecordsRequest(instance_id=gateway.instance_id, limit=limit, since=timestamp(at))
+    records = (await owners.list_log_records(request)).records
+    return answer(
+        {
+            "gateway_id": gateway.gateway_id,
+            "instance_id": gateway.instance_id,
+            "items": [record_json(record) for record in records],
+        }
+    )
+
+
+@router.post(
+    "/{instance_id}/restart",
+    operation_id="restartCollector",
+    status_code=202,
+    response_model=RestartResponse,
+    responses=refusals(404, 409),
+)
+async def restart(owners: OwnersDep, instance_id: str) -> Response:
+    """Restart the collector; it is delivered at most once. Follow it under `Location`."""
+    gateway = (await find(owners, instance_id)).gateway
+    request = supervisors.RequestRestartRequest(
+        instance_id=gateway.instance_id, gateway_id=gateway.gateway_id, actor=ACTOR
+    )
+    command = (await known_to(SUPERVISOR_CONTROL, owners.request_restart(request))).command
+    return answer(restart_json(command), 202, f"/api/v1/commands/{command.command_id}")
