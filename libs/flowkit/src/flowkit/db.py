@@ -97,3 +97,13 @@ async def connect(url: str, pool_size: int) -> Database:
     except (*TRANSIENT, asyncpg.PostgresError, ValueError) as error:
         raise UnavailableError(f"PostgreSQL does not answer: {error!r}") from error
     return Database(pool)
+
+
+def signed(number: int) -> int:
+    """A uint64 as PostgreSQL's bigint, which has a sign: two's complement."""
+    return number - (1 << 64) if number >= 1 << 63 else number
+
+
+def unsigned(number: int) -> int:
+    """The uint64 that a bigint stands for."""
+    return number + (1 << 64) if number < 0 else number

@@ -6,6 +6,7 @@ the handler, stores its effects and the offset, commits, publishes, acknowledges
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -62,7 +63,7 @@ class Routes(Generic[Store]):
 async def serve(
     service: str,
     settings: OwnerSettings,
-    store: Callable[[Connection], Store],
+    make: Callable[[Bus, Connection], Store],
     routes: Routes[Store],
     extra: Callable[[Bus, Database], Coroutine[None, None, None]] | None = None,
 ) -> AsyncIterator[Ready]:
@@ -71,7 +72,7 @@ async def serve(
     Args:
         service: its name.
         settings: its settings.
-        store: makes its store on a connection.
+        make: makes what its handlers work with on a transaction's connection.
         routes: what it listens to.
         extra: one more task, such as following presence; ends by being cancelled.
 
@@ -84,6 +85,7 @@ async def serve(
         database = await db.connect(settings.database_url.get_secret_value(), settings.database_pool_size)
         stack.push_async_callback(database.close)
         await bus.ensure(settings.uplink_shards)
+        store = functools.partial(make, bus)
         relay = outbox.Relay(database, bus)
         uplink = UplinkConsumer(
             bus,

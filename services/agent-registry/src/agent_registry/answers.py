@@ -6,9 +6,9 @@ import asyncpg
 import orjson
 
 from agent_registry.presence import Presence
-from agent_registry.store import unsigned
 from flowgate.agent.v1 import events_pb2 as facts
 from flowgate.rpc.v1 import agent_registry_pb2 as rpc
+from flowkit.db import unsigned
 from flowkit.opamp import timestamp
 
 STATUS_NAMES = {

@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from functools import partial
 
 from agent_registry import domain, handlers
-from agent_registry.handlers import Registry, registry_of
+from agent_registry.handlers import Registry
 from agent_registry.presence import Presence
 from agent_registry.settings import Settings
 from agent_registry.store import GatewayStore
@@ -15,7 +14,7 @@ from flowgate.rpc.v1 import agent_registry_pb2 as rpc
 from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit.bus import Bus
-from flowkit.db import TRANSIENT, Database
+from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.errors import UnavailableError
 from flowkit.owner import Routes, serve
 from flowkit.service import Ready
@@ -54,8 +53,10 @@ async def lifespan(settings: Settings) -> AsyncIterator[Ready]:
             await asyncio.sleep(settings.sweep_seconds)
             await write_presence(database, presence, settings.stale_after_seconds / 4)
 
-    store = partial(registry_of, presence=presence, settings=settings)
-    async with serve("agent-registry", settings, store, routes(settings), follow_presence) as ready:
+    def on(bus: Bus, connection: Connection) -> Registry:
+        return Registry(GatewayStore(connection), presence, settings)
+
+    async with serve("agent-registry", settings, on, routes(settings), follow_presence) as ready:
         yield ready
 
 

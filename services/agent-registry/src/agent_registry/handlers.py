@@ -18,7 +18,6 @@ from flowgate.rpc.v1 import agent_registry_pb2 as rpc
 from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit import opamp
-from flowkit.db import Connection
 from flowkit.errors import ConflictError, InvalidError, NotFoundError
 from flowkit.opamp import timestamp
 from flowkit.outbox import Effect
@@ -41,11 +40,6 @@ class Registry:
         """Agents heard of before this are stale; a replica that has just started cannot tell yet."""
         patience = timedelta(seconds=self.settings.stale_after_seconds)
         return now - patience if now - self.presence.started_at > patience else now - 100 * patience
-
-
-def registry_of(connection: Connection, presence: Presence, settings: Settings) -> Registry:
-    """The registry on a transaction."""
-    return Registry(GatewayStore(connection), presence, settings)
 
 
 async def agents_reported(registry: Registry, reports: Sequence[Report], now: datetime) -> Sequence[Effect]:

@@ -11,7 +11,7 @@ import asyncpg
 
 from agent_registry.domain import Dirty, Gateway
 from agent_registry.listing import Query, page_of
-from flowkit.db import Connection
+from flowkit.db import Connection, signed, unsigned
 from flowkit.errors import InvalidError
 
 _SEEN = {"last_seen_at": "timestamptz", "sequence_num": "bigint"}
@@ -70,16 +70,6 @@ class Counts:
     by_status: dict[str, int]
     by_health: dict[str, int]
     by_version: dict[str, int]
-
-
-def signed(number: int) -> int:
-    """A uint64 as PostgreSQL's bigint, which has a sign: two's complement."""
-    return number - (1 << 64) if number >= 1 << 63 else number
-
-
-def unsigned(number: int) -> int:
-    """The uint64 that a bigint stands for."""
-    return number + (1 << 64) if number < 0 else number
 
 
 def _statement(groups: dict[str, str]) -> str:

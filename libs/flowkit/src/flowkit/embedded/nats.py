@@ -161,10 +161,14 @@ class EmbeddedNats:
         self.stop()
         raise EmbeddedServerError(f"nats-server is not ready after {READY_SECONDS:g} s (log: {self.log})")
 
-    def stop(self) -> None:
-        """Stop it in order; kill it when that takes more than 5 s."""
+    def wait(self) -> int:
+        """Wait until the process ends, however it does; returns its exit code."""
+        return self._process.wait() if self._process is not None else 0
+
+    def stop(self, within: float = 5.0) -> None:
+        """Stop it in order; kill it when that takes more than `within` seconds."""
         if self._process is not None:
-            end(self._process, (signal.SIGTERM, 5.0))
+            end(self._process, (signal.SIGTERM, within))
 
     def __enter__(self) -> Self:
         return self.start()

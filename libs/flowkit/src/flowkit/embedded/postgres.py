@@ -158,10 +158,14 @@ class EmbeddedPostgres:
         self.stop()
         raise EmbeddedServerError(f"PostgreSQL is not ready after {READY_SECONDS:g} s (log: {self.log})")
 
-    def stop(self) -> None:
-        """Stop it in order; at once (with a recovery at the next start) when that takes more than 6 s."""
+    def wait(self) -> int:
+        """Wait until the postmaster ends, however it does; returns its exit code."""
+        return self._process.wait() if self._process is not None else 0
+
+    def stop(self, within: float = 8.0) -> None:
+        """Stop it in order; hard, with a recovery at the next start, after 3/4 of `within` seconds."""
         if self._process is not None:
-            end(self._process, (signal.SIGINT, 6.0), (signal.SIGQUIT, 2.0))
+            end(self._process, (signal.SIGINT, within * 0.75), (signal.SIGQUIT, within * 0.25))
 
     def __enter__(self) -> Self:
         return self.start()

@@ -12,9 +12,8 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Supervisor(_message.Message):
-    __slots__ = ("instance_id", "connected", "collector_state", "collector_started_at", "collector_starts", "last_error", "last_error_at", "capabilities", "agent_description", "command", "updated_at")
+    __slots__ = ("instance_id", "collector_state", "collector_started_at", "collector_starts", "last_error", "last_error_at", "capabilities", "agent_description", "command", "updated_at")
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
-    CONNECTED_FIELD_NUMBER: _ClassVar[int]
     COLLECTOR_STATE_FIELD_NUMBER: _ClassVar[int]
     COLLECTOR_STARTED_AT_FIELD_NUMBER: _ClassVar[int]
     COLLECTOR_STARTS_FIELD_NUMBER: _ClassVar[int]
@@ -25,7 +24,6 @@ class Supervisor(_message.Message):
     COMMAND_FIELD_NUMBER: _ClassVar[int]
     UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
     instance_id: str
-    connected: bool
     collector_state: str
     collector_started_at: _timestamp_pb2.Timestamp
     collector_starts: int
@@ -35,7 +33,7 @@ class Supervisor(_message.Message):
     agent_description: bytes
     command: Command
     updated_at: _timestamp_pb2.Timestamp
-    def __init__(self, instance_id: _Optional[str] = ..., connected: _Optional[bool] = ..., collector_state: _Optional[str] = ..., collector_started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collector_starts: _Optional[int] = ..., last_error: _Optional[str] = ..., last_error_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., capabilities: _Optional[int] = ..., agent_description: _Optional[bytes] = ..., command: _Optional[_Union[Command, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, instance_id: _Optional[str] = ..., collector_state: _Optional[str] = ..., collector_started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collector_starts: _Optional[int] = ..., last_error: _Optional[str] = ..., last_error_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., capabilities: _Optional[int] = ..., agent_description: _Optional[bytes] = ..., command: _Optional[_Union[Command, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Command(_message.Message):
     __slots__ = ("command_id", "instance_id", "type", "state", "error", "created_at", "updated_at", "expires_at")

@@ -1,0 +1,187 @@
+"""Configurations and their delivery: pure decisions."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from flowgate.config.v1 import events_pb2 as facts
+from flowgate.uplink.v1 import desired_pb2
+from flowkit.errors import InvalidError
+from flowkit.opamp import timestamp
+from flowkit.outbox import Desired, Effect
+from opamp.v1 import opamp_pb2
+from opamp.v1.opamp_pb2 import AgentCapabilities, RemoteConfigStatuses
+
+ACCEPTS_REMOTE_CONFIG = AgentCapabilities.AgentCapabilities_AcceptsRemoteConfig
+REPORTS_REMOTE_CONFIG = AgentCapabilities.AgentCapabilities_ReportsRemoteConfig
+CONTENT_TYPE = "text/yaml"
+
+STATES = {
+    "pending": facts.DELIVERY_STATE_PENDING,
+    "offered": facts.DELIVERY_STATE_OFFERED,
+    "applying": facts.DELIVERY_STATE_APPLYING,
+    "applied": facts.DELIVERY_STATE_APPLIED,
+    "failed": facts.DELIVERY_STATE_FAILED,
+    "superseded": facts.DELIVERY_STATE_SUPERSEDED,
+}
+STATUSES = {
+    RemoteConfigStatuses.RemoteConfigStatuses_UNSET: "unset",
+    RemoteConfigStatuses.RemoteConfigStatuses_APPLIED: "applied",
+    RemoteConfigStatuses.RemoteConfigStatuses_APPLYING: "applying",
+    RemoteConfigStatuses.RemoteConfigStatuses_FAILED: "failed",
+}
+DONE = frozenset({"applied", "failed", "superseded"})
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A configuration on its way to an agent; the columns of `deliveries` by their names."""
+
+    delivery_id: UUID
+    instance_uid: UUID
+    gateway_id: UUID | None
+    content_hash: bytes
+    config_hash: bytes
+    state: str
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    error: str = ""
+    is_latest: bool = True
+    is_automatic: bool = False
+
+
+def check_yaml(text: str) -> None:
+    """Refuse what no collector could read.
+
+    Raises:
+        InvalidError: it does not parse, or it is no mapping; `errors` tells line and column, from 1.
+    """
+    try:
+        document = YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        problem = str(error.problem or error.context or "not YAML")
+        raise _invalid(problem, mark.line + 1 if mark else 1, mark.column + 1 if mark else 1) from error
+    except YAMLError as error:
+        raise _invalid(str(error).splitlines()[0], 1, 1) from error
+    except (ValueError, RecursionError) as error:
+        raise _invalid(f"it cannot be read: {error}", 1, 1) from error
+    if document is None:
+        raise _invalid("it is empty; an empty configuration would stop the collector", 1, 1)
+    if not isinstance(document, Mapping):
+        raise _invalid(f"its top level is a {type(document).__name__}, a collector wants a mapping", 1, 1)
+
+
+def _invalid(problem: str, line: int, column: int) -> InvalidError:
+    return InvalidError(
+        f"the configuration does not parse: line {line}, column {column}: {problem}",
+        errors=[{"message": problem, "line": line, "column": column}],
+    )
+
+
+def config_map(body: str) -> opamp_pb2.AgentConfigMap:
+    """A configuration as OpAMP carries it: one object with the empty name."""
+    files = opamp_pb2.AgentConfigMap()
+    files.config_map[""].CopyFrom(opamp_pb2.AgentConfigObject(body=body.encode(), content_type=CONTENT_TYPE))
+    return files
+
+
+def hash_of(files: opamp_pb2.AgentConfigMap, salt: bytes = b"") -> bytes:
+    """Hash over a configuration: names sorted, each part with its length before it, so that moving a byte from one
+    part to the next changes the hash (conformance item 85).
+
+    Args:
+        files: the configuration.
+        salt: another hash for the same content, to have it applied again (item 89).
+    """
+    digest = hashlib.sha256(salt)
+    for name in sorted(files.config_map):
+        one = files.config_map[name]
+        for part in (name.encode(), one.body, one.content_type.encode(), one.role.encode()):
+            digest.update(len(part).to_bytes(8, "big"))
+            digest.update(part)
+    return digest.digest()
+
+
+def body_object(config_hash: bytes) -> str:
+    """Name in the object store of the offer with this hash."""
+    return f"config-{config_hash.hex()}"
+
+
+def begin(delivery: Delivery) -> list[Effect]:
+    """A new delivery: the wish for the agent and the fact for the others."""
+    wish = desired_pb2.DesiredState(
+        id=str(delivery.delivery_id),
+        config=desired_pb2.DesiredConfig(
+            config_hash=delivery.config_hash, body_object=body_object(delivery.config_hash)
+        ),
+    )
+    return [Desired(str(delivery.instance_uid), "config", wish), fact_of(delivery, "")]
+
+
+def fact_of(delivery: Delivery, previous_state: str) -> facts.DeliveryStateChanged:
+    """The fact that a delivery is in its state now."""
+    return facts.DeliveryStateChanged(
+        instance_uid=str(delivery.instance_uid),
+        gateway_id=str(delivery.gateway_id or ""),
+        occurred_at=timestamp(delivery.updated_at),
+        delivery_id=str(delivery.delivery_id),
+        config_hash=delivery.config_hash.hex(),
+        state=STATES[delivery.state],
+        previous_state=STATES.get(previous_state, facts.DELIVERY_STATE_UNSPECIFIED),
+        error=delivery.error,
+    )
+
+
+def moved(delivery: Delivery, state: str, error: str, at: datetime) -> tuple[Delivery, list[Effect]]:
+    """The delivery in another state, with what follows: when it is done, the wish ends."""
+    if (delivery.state, delivery.error) == (state, error):
+        return delivery, []
+    changed = replace(delivery, state=state, error=error, updated_at=at)
+    effects: list[Effect] = [fact_of(changed, delivery.state)]
+    if delivery.state not in DONE and state in DONE:
+        effects.insert(0, Desired(str(delivery.instance_uid), "config", None))
+    return changed, effects
+
+
+def delivered(delivery: Delivery, capabilities: int, error: str, at: datetime) -> tuple[Delivery, list[Effect]]:
+    """The ingress has sent the offer, or could not.
+
+    An agent without ReportsRemoteConfig never tells what became of it: the wish ends here, or every reconnect would
+    bring another offer (conformance item 92), and the state stays at "offered".
+    """
+    if delivery.state != "pending":
+        return delivery, []
+    if error:
+        return moved(delivery, "failed", error, at)
+    changed, effects = moved(delivery, "offered", "", at)
+    if not capabilities & REPORTS_REMOTE_CONFIG:
+        effects.append(Desired(str(delivery.instance_uid), "config", None))
+    return changed, effects
+
+
+def status_reported(
+    delivery: Delivery, status: opamp_pb2.RemoteConfigStatus, at: datetime
+) -> tuple[Delivery, list[Effect]]:
+    """What the agent says of a configuration. Only the hash tells which one it means (item 88)."""
+    state = STATUSES.get(status.status, "unset")
+    if status.last_remote_config_hash != delivery.config_hash or state == "unset":
+        return delivery, []
+    error = ""
+    if state == "failed":
+        error = status.error_message or "the agent reported a failure without a message"
+    return moved(delivery, state, error, at)
+
+
+def has_lost_it(delivery: Delivery, status: opamp_pb2.RemoteConfigStatus) -> bool:
+    """Whether the agent that had applied this configuration now says that it has another one or none.
+
+    After a failure the agent may well have gone back to an older one; it is not given the bad one again (item 91).
+    """
+    return delivery.state == "applied" and status.last_remote_config_hash != delivery.config_hash

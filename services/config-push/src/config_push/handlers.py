@@ -1,0 +1,282 @@
+"""One function per message of config-push: reads, decides through `domain`, stores, returns effects."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+from uuid import UUID, uuid4
+
+from config_push import domain
+from config_push.domain import Delivery
+from config_push.settings import Settings
+from config_push.store import Agent, ConfigStore
+from flowgate.agent.v1 import events_pb2 as agent_facts
+from flowgate.config.v1 import events_pb2 as facts
+from flowgate.rpc.v1 import config_push_pb2 as rpc
+from flowgate.uplink.v1 import uplink_pb2
+from flowkit import opamp
+from flowkit.errors import ConflictError, InvalidError, NotFoundError
+from flowkit.opamp import timestamp
+from flowkit.outbox import Desired, Effect
+from flowkit.rpc import Reply
+from flowkit.uplink import Report
+from opamp.v1 import opamp_pb2
+
+STATUS = opamp.field_bit("remote_config_status")
+EFFECTIVE = opamp.field_bit("effective_config")
+DESCRIPTION = opamp.field_bit("agent_description")
+
+
+class Bodies(Protocol):
+    """Where offers lie for the ingress to fetch."""
+
+    async def put(self, name: str, body: bytes) -> None:
+        """Store an offer under its name; again is harmless."""
+
+
+@dataclass(frozen=True)
+class ConfigPush:
+    """What handlers work with: the store on the transaction, the bodies and settings."""
+
+    store: ConfigStore
+    bodies: Bodies
+    settings: Settings
+
+
+async def agents_reported(push: ConfigPush, reports: Sequence[Report], now: datetime) -> Sequence[Effect]:
+    """A batch of the uplink: configuration statuses, effective configurations and offers that were sent."""
+    uids = list({UUID(bytes=report.entry.instance_uid) for report in reports})
+    agents = await push.store.load_agents(uids)
+    deliveries = await push.store.latest(uids)
+    stored = dict(deliveries)
+    changed: dict[UUID, Agent] = {}
+    lost: dict[UUID, Report] = {}
+    effects: list[Effect] = []
+    for report in reports:
+        uid = UUID(bytes=report.entry.instance_uid)
+        agent = agents.setdefault(uid, Agent(uid, datetime.fromtimestamp(0, UTC)))
+        if report.connected_at < agent.connected_at:
+            continue  # of a connection that a newer one has superseded
+        delivery = deliveries.get(uid)
+        if report.entry.kind == uplink_pb2.ENTRY_KIND_DELIVERED:
+            if delivery is not None and report.entry.delivered.id == str(delivery.delivery_id):
+                deliveries[uid], told = domain.delivered(
+                    delivery, agent.capabilities, report.entry.delivered.error, report.received_at
+                )
+                effects += told
+            continue
+        changed[uid] = agent
+        agent.connected_at = report.connected_at
+        agent.capabilities = report.message.capabilities or agent.capabilities
+        if report.has(EFFECTIVE):
+            effects += _effective(agent, report)
+        if report.has(STATUS):
+            status = report.message.remote_config_status
+            agent.reported_hash = status.last_remote_config_hash
+            agent.reported_status = domain.STATUSES.get(status.status, "unset")
+            agent.reported_error = status.error_message
+            if delivery is not None:
+                if domain.has_lost_it(delivery, status):
+                    lost[uid] = report
+                else:
+                    lost.pop(uid, None)
+                    deliveries[uid], told = domain.status_reported(delivery, status, report.received_at)
+                    effects += told
+    if changed:
+        await push.store.save_agents(list(changed.values()))
+    moved = [one for uid, one in deliveries.items() if one is not stored[uid]]
+    if moved:
+        await push.store.save_deliveries(moved)
+    for uid in lost:
+        effects += await _give_again(push, agents[uid], deliveries[uid], now)
+    return effects
+
+
+def _effective(agent: Agent, report: Report) -> Sequence[Effect]:
+    body = report.message.effective_config.SerializeToString(deterministic=True)
+    digest = hashlib.sha256(body).digest()
+    if digest == agent.effective_hash:
+        return []
+    agent.effective, agent.effective_hash, agent.effective_at = body, digest, report.received_at
+    return [
+        facts.EffectiveConfigChanged(
+            instance_uid=str(agent.instance_uid),
+            gateway_id=str(agent.gateway_id or ""),
+            occurred_at=timestamp(report.received_at),
+            effective_hash=digest.hex(),
+        )
+    ]
+
+
+async def _give_again(push: ConfigPush, agent: Agent, delivery: Delivery, now: datetime) -> Sequence[Effect]:
+    """An agent that had applied its configuration reports another one: it lost its storage, say. Bounded, so that two
+    agents with one identity do not keep each other restarting."""
+    since = now - timedelta(hours=1)
+    if not agent.capabilities & domain.ACCEPTS_REMOTE_CONFIG:
+        return []
+    if await push.store.automatic_since(agent.instance_uid, since) >= push.settings.redeliveries_per_hour:
+        return []
+    again = replace(
+        delivery,
+        delivery_id=uuid4(),
+        state="pending",
+        error="",
+        is_automatic=True,
+        created_at=now,
+        created_by="flowgate",
+        updated_at=now,
+    )
+    await push.store.add_delivery(again)
+    return domain.begin(again)
+
+
+async def assign_config(push: ConfigPush, request: rpc.AssignConfigRequest, now: datetime) -> Reply:
+    """Assign a configuration to an agent and begin its delivery.
+
+    Raises:
+        InvalidError: the YAML does not parse.
+        NotFoundError: the agent never reported.
+        ConflictError: it does not accept remote configuration.
+    """
+    if len(request.config.encode()) > push.settings.max_config_bytes:
+        raise InvalidError(f"the configuration is larger than {push.settings.max_config_bytes} bytes")
+    domain.check_yaml(request.config)
+    uid = UUID(request.instance_id)
+    agent = (await push.store.load_agents([uid])).get(uid)
+    if agent is None:
+        raise NotFoundError(f"agent {uid} has not reported to config-push yet; try again in a moment")
+    if not agent.capabilities & domain.ACCEPTS_REMOTE_CONFIG:
+        raise ConflictError(
+            "the agent does not accept remote configuration (capability AcceptsRemoteConfig). Run its collector under"
+            " opampsupervisor with `capabilities.accepts_remote_config: true`; the plain opampextension cannot do it",
+            capability="AcceptsRemoteConfig",
+        )
+    previous = (await push.store.latest([uid])).get(uid)
+    delivery_id = uuid4()
+    files = domain.config_map(request.config)
+    content_hash = domain.hash_of(files)
+    config_hash = content_hash
+    has_it = agent.reported_hash == content_hash
+    if has_it and agent.reported_status != "applied":
+        # Equal hash means "has it" to the agent: to have it tried again it needs another one (item 89).
+        config_hash, has_it = domain.hash_of(files, delivery_id.bytes), False
+    delivery = Delivery(
+        delivery_id=delivery_id,
+        instance_uid=uid,
+        gateway_id=UUID(request.gateway_id) if request.gateway_id else None,
+        content_hash=content_hash,
+        config_hash=config_hash,
+        state="applied" if has_it else "pending",
+        created_at=now,
+        created_by=request.actor,
+        updated_at=now,
+    )
+    effects: list[Effect] = []
+    if previous is not None and previous.state not in domain.DONE:
+        superseded = replace(previous, state="superseded", updated_at=now)
+        await push.store.save_deliveries([superseded])
+        effects.append(domain.fact_of(superseded, previous.state))
+    await push.store.add_config(content_hash, request.config, now, request.actor)
+    await push.store.add_delivery(delivery)
+    if has_it:
+        effects += [Desired(str(uid), "config", None), domain.fact_of(delivery, "")]
+    else:
+        offer = opamp_pb2.AgentRemoteConfig(config=files, config_hash=config_hash)
+        await push.bodies.put(domain.body_object(config_hash), offer.SerializeToString(deterministic=True))
+        effects += domain.begin(delivery)
+    return Reply(rpc.AssignConfigResponse(delivery=_answer(delivery)), effects)
+
+
+async def get_agent_config(
+    push: ConfigPush, request: rpc.GetAgentConfigRequest, now: datetime
+) -> rpc.GetAgentConfigResponse:
+    """What an agent runs with and what it should run with."""
+    uid = _uuid(request.instance_id, "agent")
+    row = await push.store.effective(uid)
+    if row is None:
+        raise NotFoundError(f"agent {uid} has not reported a configuration")
+    delivery = (await push.store.latest([uid])).get(uid)
+    effective = opamp_pb2.EffectiveConfig.FromString(row["effective"] or b"")
+    return rpc.GetAgentConfigResponse(
+        effective=[
+            rpc.ConfigFile(name=name, body=one.body, content_type=one.content_type)
+            for name, one in sorted(effective.config_map.config_map.items())
+        ],
+        effective_hash=(row["effective_hash"] or b"").hex(),
+        effective_at=timestamp(row["effective_at"]),
+        assigned_hash=delivery.config_hash.hex() if delivery else "",
+        assigned_config=row["assigned_config"] or "",
+        delivery=_answer(delivery) if delivery else None,
+        reported_hash=row["reported_hash"].hex(),
+        reported_status=row["reported_status"],
+        reported_error=row["reported_error"],
+    )
+
+
+async def list_deliveries(
+    push: ConfigPush, request: rpc.ListDeliveriesRequest, now: datetime
+) -> rpc.ListDeliveriesResponse:
+    """The latest delivery of each agent."""
+    uids = [_uuid(text, "agent") for text in request.instance_ids]
+    latest = await push.store.latest(uids or None)
+    return rpc.ListDeliveriesResponse(deliveries=[_answer(one) for one in latest.values()])
+
+
+async def get_delivery(push: ConfigPush, request: rpc.GetDeliveryRequest, now: datetime) -> rpc.GetDeliveryResponse:
+    """One delivery."""
+    delivery = await push.store.delivery(_uuid(request.delivery_id, "delivery"))
+    if delivery is None:
+        raise NotFoundError(f"there is no delivery {request.delivery_id}")
+    return rpc.GetDeliveryResponse(delivery=_answer(delivery))
+
+
+async def get_config_summary(
+    push: ConfigPush, request: rpc.GetConfigSummaryRequest, now: datetime
+) -> rpc.GetConfigSummaryResponse:
+    """Counts of agents by the state of their latest delivery."""
+    return rpc.GetConfigSummaryResponse(by_state=await push.store.count_by_state())
+
+
+async def capabilities_changed(
+    push: ConfigPush, fact: agent_facts.AgentCapabilitiesChanged, now: datetime
+) -> Sequence[Effect]:
+    """The agent can do other things than before."""
+    await push.store.set_capabilities(UUID(fact.instance_uid), fact.capabilities)
+    return []
+
+
+async def reidentified(push: ConfigPush, fact: agent_facts.AgentReidentified, now: datetime) -> Sequence[Effect]:
+    """What was assigned goes with the gateway to its new instance_uid."""
+    delivery = await push.store.rename(UUID(fact.previous_instance_uid), UUID(fact.instance_uid))
+    effects: list[Effect] = [Desired(fact.previous_instance_uid, "config", None)]
+    if delivery is not None and delivery.state not in domain.DONE:
+        effects += domain.begin(delivery)[:1]
+    return effects
+
+
+async def gateway_removed(push: ConfigPush, fact: agent_facts.GatewayRemoved, now: datetime) -> Sequence[Effect]:
+    """A deleted gateway's deliveries go with it; an archived one comes back to them."""
+    if fact.reason != "deleted":
+        return []
+    await push.store.forget(UUID(fact.instance_uid))
+    return [Desired(fact.instance_uid, "config", None)]
+
+
+def _answer(delivery: Delivery) -> rpc.Delivery:
+    return rpc.Delivery(
+        delivery_id=str(delivery.delivery_id),
+        instance_id=str(delivery.instance_uid),
+        config_hash=delivery.config_hash.hex(),
+        state=domain.STATES[delivery.state],
+        error=delivery.error,
+        created_at=timestamp(delivery.created_at),
+        updated_at=timestamp(delivery.updated_at),
+    )
+
+
+def _uuid(text: str, what: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFoundError(f"there is no {what} {text!r}") from None
