@@ -40,6 +40,7 @@ ROUTES: Routes[ConfigPush] = Routes(
         rpc.GetConfigSummaryRequest: handlers.get_config_summary,
     },
     events={
+        agent_facts.AgentRegistered: handlers.registered,
         agent_facts.AgentCapabilitiesChanged: handlers.capabilities_changed,
         agent_facts.AgentReidentified: handlers.reidentified,
         agent_facts.GatewayRemoved: handlers.gateway_removed,

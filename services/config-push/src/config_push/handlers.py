@@ -26,6 +26,7 @@ from opamp.v1 import opamp_pb2
 STATUS = opamp.field_bit("remote_config_status")
 EFFECTIVE = opamp.field_bit("effective_config")
 DESCRIPTION = opamp.field_bit("agent_description")
+UNSEEN = datetime.fromtimestamp(0, UTC)  # connection start of an agent that has not reported here yet
 
 
 class Bodies(Protocol):
@@ -55,7 +56,7 @@ async def agents_reported(push: ConfigPush, reports: Sequence[Report], now: date
     effects: list[Effect] = []
     for report in reports:
         uid = UUID(bytes=report.entry.instance_uid)
-        agent = agents.setdefault(uid, Agent(uid, datetime.fromtimestamp(0, UTC)))
+        agent = agents.setdefault(uid, Agent(uid, UNSEEN))
         if report.connected_at < agent.connected_at:
             continue  # of a connection that a newer one has superseded
         delivery = deliveries.get(uid)
@@ -144,7 +145,7 @@ async def assign_config(push: ConfigPush, request: rpc.AssignConfigRequest, now:
     domain.check_yaml(request.config)
     uid = UUID(request.instance_id)
     agent = (await push.store.load_agents([uid])).get(uid)
-    if agent is None:
+    if agent is None or agent.connected_at == UNSEEN:
         raise NotFoundError(f"agent {uid} has not reported to config-push yet; try again in a moment")
     if not agent.capabilities & domain.ACCEPTS_REMOTE_CONFIG:
         raise ConflictError(
@@ -246,9 +247,16 @@ async def capabilities_changed(
     return []
 
 
+async def registered(push: ConfigPush, fact: agent_facts.AgentRegistered, now: datetime) -> Sequence[Effect]:
+    """Remember the gateway, so that facts can name it."""
+    await push.store.set_gateway(UUID(fact.instance_uid), UUID(fact.gateway_id))
+    return []
+
+
 async def reidentified(push: ConfigPush, fact: agent_facts.AgentReidentified, now: datetime) -> Sequence[Effect]:
     """What was assigned goes with the gateway to its new instance_uid."""
     delivery = await push.store.rename(UUID(fact.previous_instance_uid), UUID(fact.instance_uid))
+    await push.store.set_gateway(UUID(fact.instance_uid), UUID(fact.gateway_id))
     effects: list[Effect] = [Desired(fact.previous_instance_uid, "config", None)]
     if delivery is not None and delivery.state not in domain.DONE:
         effects += domain.begin(delivery)[:1]

@@ -1,0 +1,197 @@
+"""Supervisors and commands: pure decisions."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+from flowgate.supervisor.v1 import events_pb2 as facts
+from flowgate.uplink.v1 import desired_pb2
+from flowkit import opamp
+from flowkit.opamp import timestamp
+from flowkit.outbox import Desired, Effect
+from opamp.v1 import opamp_pb2
+from opamp.v1.opamp_pb2 import AgentCapabilities, CommandType
+
+ACCEPTS_RESTART = AgentCapabilities.AgentCapabilities_AcceptsRestartCommand
+
+STATES = {
+    "pending": facts.COMMAND_STATE_PENDING,
+    "delivered": facts.COMMAND_STATE_DELIVERED,
+    "completed": facts.COMMAND_STATE_COMPLETED,
+    "failed": facts.COMMAND_STATE_FAILED,
+    "expired": facts.COMMAND_STATE_EXPIRED,
+}
+
+
+@dataclass
+class Supervisor:
+    """State of a supervisor and the collector under it; the columns of `supervisors` by their names."""
+
+    instance_uid: UUID
+    connected_at: datetime
+    updated_at: datetime
+    gateway_id: UUID | None = None
+    capabilities: int = 0
+    agent_description: bytes = b""
+    collector_state: str = "starting"
+    collector_started_at: datetime | None = None
+    collector_starts: int = 0
+    last_error: str = ""
+    last_error_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Command:
+    """An order to an agent; the columns of `commands` by their names."""
+
+    command_id: UUID
+    instance_uid: UUID
+    gateway_id: UUID | None
+    type: str
+    state: str
+    collector_started_at: datetime | None
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    expires_at: datetime
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class LogRecord:
+    """What is known of an agent at a point in time; the columns of `log_records` by their names."""
+
+    instance_uid: UUID
+    timestamp: datetime
+    severity: str
+    source: str
+    body: str
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+def is_kept(capabilities: int) -> bool:
+    """Whether an agent with these capabilities is any business of this service."""
+    mode = opamp.management_mode(capabilities)
+    return mode == opamp.ManagementMode.MANAGEMENT_MODE_SUPERVISOR or bool(capabilities & ACCEPTS_RESTART)
+
+
+def collector_state(health: opamp_pb2.ComponentHealth) -> str:
+    """State of the collector as its supervisor's health report tells it (recorded with opampsupervisor v0.149.0)."""
+    by_status = {"StatusStarting": "starting", "StatusStopping": "stopping", "StatusStopped": "stopped"}
+    if health.status in by_status:
+        return by_status[health.status]
+    if health.healthy:
+        return "running"
+    if "exited unexpectedly" in health.last_error:
+        return "crashed"
+    if health.last_error or health.status:
+        return "stopped" if "shutdown" in health.last_error.lower() else "unhealthy"
+    return "starting"  # a bare ComponentHealth: the supervisor has not heard of its collector yet
+
+
+def health_reported(
+    supervisor: Supervisor, health: opamp_pb2.ComponentHealth, at: datetime
+) -> tuple[list[Effect], list[LogRecord]]:
+    """Change the supervisor by a health report; tells the facts and log records of a transition."""
+    state = collector_state(health)
+    started_at = opamp.time_of(health.start_time_unix_nano)
+    before = (supervisor.collector_state, supervisor.last_error, supervisor.collector_started_at)
+    if started_at is not None and started_at != supervisor.collector_started_at:
+        supervisor.collector_starts += 1
+        supervisor.collector_started_at = started_at
+    supervisor.collector_state = state
+    if health.last_error:
+        if health.last_error != supervisor.last_error:
+            supervisor.last_error_at = at
+        supervisor.last_error = health.last_error
+    elif health.healthy:
+        supervisor.last_error = ""
+    supervisor.updated_at = at
+    if before == (state, supervisor.last_error, supervisor.collector_started_at):
+        return [], []
+    record = LogRecord(
+        instance_uid=supervisor.instance_uid,
+        timestamp=at,
+        severity="ERROR" if state in ("crashed", "unhealthy") else "INFO",
+        source="supervisor",
+        body=health.last_error or f"collector is {state}",
+        attributes={"event": "health", "collector_state": state, "status": health.status},
+    )
+    return [status_of(supervisor)], [record]
+
+
+def status_of(supervisor: Supervisor) -> facts.SupervisorStatusChanged:
+    """The fact that a supervisor is in its state now."""
+    return facts.SupervisorStatusChanged(
+        instance_uid=str(supervisor.instance_uid),
+        gateway_id=str(supervisor.gateway_id or ""),
+        occurred_at=timestamp(supervisor.updated_at),
+        collector_state=supervisor.collector_state,
+        collector_started_at=timestamp(supervisor.collector_started_at),
+        collector_starts=supervisor.collector_starts,
+        last_error=supervisor.last_error,
+    )
+
+
+def begin(command: Command) -> list[Effect]:
+    """A new command: the wish for the agent and the fact for the others."""
+    wish = desired_pb2.DesiredState(
+        id=str(command.command_id),
+        expires_at_unix_nano=int(command.expires_at.timestamp() * 1e9),
+        command=desired_pb2.DesiredCommand(type=CommandType.CommandType_Restart),
+    )
+    return [Desired(str(command.instance_uid), "command", wish), _fact(command, "")]
+
+
+def moved(command: Command, state: str, error: str, at: datetime) -> tuple[Command, list[Effect], LogRecord]:
+    """The command in another state, with what follows. The ingress takes the wish away before it sends; here it is
+    taken away when nobody came for it."""
+    changed = replace(command, state=state, error=error, updated_at=at)
+    effects: list[Effect] = [_fact(changed, command.state)]
+    if command.state == "pending" and state != "delivered":
+        effects.insert(0, Desired(str(command.instance_uid), "command", None))
+    return changed, effects, record_of(changed)
+
+
+def record_of(command: Command) -> LogRecord:
+    """The log record of a command in its state."""
+    words = {
+        "pending": "was requested",
+        "delivered": "was delivered",
+        "completed": "is done: the collector reports a new start time",
+        "failed": "failed",
+        "expired": "expired",
+    }
+    return LogRecord(
+        instance_uid=command.instance_uid,
+        timestamp=command.updated_at,
+        severity="ERROR" if command.state == "failed" else "WARN" if command.state == "expired" else "INFO",
+        source="flowgate",
+        body=f"{command.type} {words[command.state]}" + (f": {command.error}" if command.error else ""),
+        attributes={"event": "command", "command_id": str(command.command_id), "state": command.state},
+    )
+
+
+def outcome(command: Command, supervisor: Supervisor) -> tuple[str, str] | None:
+    """State and error of a delivered command that the supervisor's state settles; None while it is open."""
+    if command.state != "delivered":
+        return None
+    started_at = supervisor.collector_started_at
+    if started_at is not None and started_at != command.collector_started_at:
+        return "completed", ""
+    if supervisor.collector_state == "crashed":
+        return "failed", supervisor.last_error
+    return None
+
+
+def _fact(command: Command, previous_state: str) -> facts.CommandStateChanged:
+    return facts.CommandStateChanged(
+        instance_uid=str(command.instance_uid),
+        gateway_id=str(command.gateway_id or ""),
+        occurred_at=timestamp(command.updated_at),
+        command_id=str(command.command_id),
+        type=command.type,
+        state=STATES[command.state],
+        previous_state=STATES.get(previous_state, facts.COMMAND_STATE_UNSPECIFIED),
+        error=command.error,
+    )

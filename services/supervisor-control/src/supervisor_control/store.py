@@ -1,0 +1,186 @@
+"""Every SQL statement of supervisor-control."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from flowkit.db import Connection, signed, unsigned
+from supervisor_control.domain import Command, LogRecord, Supervisor
+
+_SUPERVISOR = {
+    "instance_uid": "uuid",
+    "gateway_id": "uuid",
+    "capabilities": "bigint",
+    "connected_at": "timestamptz",
+    "agent_description": "bytea",
+    "collector_state": "text",
+    "collector_started_at": "timestamptz",
+    "collector_starts": "bigint",
+    "last_error": "text",
+    "last_error_at": "timestamptz",
+    "updated_at": "timestamptz",
+}
+_UPSERT = (
+    f"INSERT INTO supervisors ({', '.join(_SUPERVISOR)})"
+    f" SELECT * FROM unnest({', '.join(f'${n}::{kind}[]' for n, kind in enumerate(_SUPERVISOR.values(), 1))})"
+    " ON CONFLICT (instance_uid) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _SUPERVISOR if name != "instance_uid")
+)
+_COMMAND = (
+    "command_id, instance_uid, gateway_id, type, state, error, collector_started_at, created_at, created_by,"
+    " updated_at, expires_at"
+)
+
+
+class SupervisorStore:
+    """Supervisors, commands and log records in the transaction of a connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def load(self, instance_uids: Sequence[UUID]) -> dict[UUID, Supervisor]:
+        """Supervisors by uid, locked; unknown ones are left out."""
+        rows = await self._connection.fetch(
+            f"SELECT {', '.join(_SUPERVISOR)} FROM supervisors WHERE instance_uid = ANY($1::uuid[])"
+            " ORDER BY instance_uid FOR UPDATE",
+            instance_uids,
+        )
+        return {row["instance_uid"]: _supervisor(row) for row in rows}
+
+    async def save(self, supervisors: Sequence[Supervisor]) -> None:
+        """Write supervisors, new ones and known ones."""
+        columns: list[list[Any]] = [
+            [signed(one.capabilities) if name == "capabilities" else getattr(one, name) for one in supervisors]
+            for name in _SUPERVISOR
+        ]
+        await self._connection.execute(_UPSERT, *columns)
+
+    async def open_commands(self, instance_uids: Sequence[UUID]) -> dict[UUID, Command]:
+        """Commands that are not settled, by agent; there is at most one each."""
+        rows = await self._connection.fetch(
+            f"SELECT {_COMMAND} FROM commands WHERE instance_uid = ANY($1::uuid[])"
+            " AND state IN ('pending', 'delivered') ORDER BY command_id FOR UPDATE",
+            instance_uids,
+        )
+        return {row["instance_uid"]: Command(**dict(row.items())) for row in rows}
+
+    async def overdue_commands(self, now: datetime, delivered_before: datetime) -> list[Command]:
+        """Commands that nobody came for in time, or whose outcome was not seen in time."""
+        rows = await self._connection.fetch(
+            f"SELECT {_COMMAND} FROM commands WHERE (state = 'pending' AND expires_at <= $1)"
+            " OR (state = 'delivered' AND updated_at < $2) ORDER BY command_id FOR UPDATE SKIP LOCKED",
+            now,
+            delivered_before,
+        )
+        return [Command(**dict(row.items())) for row in rows]
+
+    async def latest_commands(self, instance_uids: Sequence[UUID]) -> dict[UUID, Command]:
+        """Latest command by agent."""
+        rows = await self._connection.fetch(
+            f"SELECT DISTINCT ON (instance_uid) {_COMMAND} FROM commands WHERE instance_uid = ANY($1::uuid[])"
+            " ORDER BY instance_uid, created_at DESC",
+            instance_uids,
+        )
+        return {row["instance_uid"]: Command(**dict(row.items())) for row in rows}
+
+    async def command(self, command_id: UUID) -> Command | None:
+        """One command."""
+        row = await self._connection.fetchrow(f"SELECT {_COMMAND} FROM commands WHERE command_id = $1", command_id)
+        return None if row is None else Command(**dict(row.items()))
+
+    async def add_command(self, command: Command) -> None:
+        """Keep a new command."""
+        await self._connection.execute(
+            f"INSERT INTO commands ({_COMMAND}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            command.command_id,
+            command.instance_uid,
+            command.gateway_id,
+            command.type,
+            command.state,
+            command.error,
+            command.collector_started_at,
+            command.created_at,
+            command.created_by,
+            command.updated_at,
+            command.expires_at,
+        )
+
+    async def save_commands(self, commands: Sequence[Command]) -> None:
+        """Write states and errors."""
+        await self._connection.execute(
+            "UPDATE commands c SET state = u.state, error = u.error, updated_at = u.updated_at"
+            " FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) AS u (id, state, error, updated_at)"
+            " WHERE c.command_id = u.id",
+            [one.command_id for one in commands],
+            [one.state for one in commands],
+            [one.error for one in commands],
+            [one.updated_at for one in commands],
+        )
+
+    async def add_records(self, records: Sequence[LogRecord]) -> None:
+        """Write log records."""
+        await self._connection.execute(
+            "INSERT INTO log_records (instance_uid, timestamp, severity, source, body, attributes)"
+            " SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::jsonb[])",
+            [one.instance_uid for one in records],
+            [one.timestamp for one in records],
+            [one.severity for one in records],
+            [one.source for one in records],
+            [one.body for one in records],
+            [one.attributes for one in records],
+        )
+
+    async def records(self, instance_uid: UUID, since: datetime | None, limit: int) -> list[LogRecord]:
+        """Log records of an agent, newest first."""
+        rows = await self._connection.fetch(
+            "SELECT instance_uid, timestamp, severity, source, body, attributes FROM log_records"
+            " WHERE instance_uid = $1 AND ($2::timestamptz IS NULL OR timestamp >= $2)"
+            " ORDER BY timestamp DESC, id DESC LIMIT $3",
+            instance_uid,
+            since,
+            limit,
+        )
+        return [LogRecord(**dict(row.items())) for row in rows]
+
+    async def delete_records(self, before: datetime) -> None:
+        """Drop log records that are too old."""
+        await self._connection.execute("DELETE FROM log_records WHERE timestamp < $1", before)
+
+    async def set_capabilities(self, instance_uid: UUID, capabilities: int) -> None:
+        """The agent can do other things than before."""
+        await self._connection.execute(
+            "UPDATE supervisors SET capabilities = $2 WHERE instance_uid = $1", instance_uid, signed(capabilities)
+        )
+
+    async def set_gateway(self, instance_uid: UUID, gateway_id: UUID) -> None:
+        """Remember whose instance a supervisor is."""
+        await self._connection.execute(
+            "UPDATE supervisors SET gateway_id = $2 WHERE instance_uid = $1", instance_uid, gateway_id
+        )
+
+    async def rename(self, previous: UUID, instance_uid: UUID) -> None:
+        """Give what is known of an agent to its new instance_uid."""
+        await self._connection.execute(
+            "DELETE FROM supervisors WHERE instance_uid = $1 AND EXISTS"
+            " (SELECT FROM supervisors WHERE instance_uid = $2)",
+            previous,
+            instance_uid,
+        )
+        for table in ("supervisors", "commands", "log_records"):
+            await self._connection.execute(
+                f"UPDATE {table} SET instance_uid = $2 WHERE instance_uid = $1", previous, instance_uid
+            )
+
+    async def forget(self, instance_uid: UUID) -> None:
+        """Drop all that is known of an agent."""
+        for table in ("supervisors", "commands", "log_records"):
+            await self._connection.execute(f"DELETE FROM {table} WHERE instance_uid = $1", instance_uid)
+
+
+def _supervisor(row: asyncpg.Record) -> Supervisor:
+    values = dict(row.items())
+    values["capabilities"] = unsigned(values["capabilities"])
+    return Supervisor(**values)
