@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
+from flowgate.agent.v1.events_pb2 import ManagementMode
 from flowgate.supervisor.v1 import events_pb2 as facts
 from flowgate.uplink.v1 import desired_pb2
 from flowkit import opamp
@@ -72,7 +73,7 @@ class LogRecord:
 def is_kept(capabilities: int) -> bool:
     """Whether an agent with these capabilities is any business of this service."""
     mode = opamp.management_mode(capabilities)
-    return mode == opamp.ManagementMode.MANAGEMENT_MODE_SUPERVISOR or bool(capabilities & ACCEPTS_RESTART)
+    return mode == ManagementMode.MANAGEMENT_MODE_SUPERVISOR or bool(capabilities & ACCEPTS_RESTART)
 
 
 def collector_state(health: opamp_pb2.ComponentHealth) -> str:

@@ -1,0 +1,3 @@
+"""Fixtures for all tests live in flowkit.testing."""
+
+pytest_plugins = ["flowkit.testing"]
