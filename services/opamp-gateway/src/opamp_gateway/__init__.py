@@ -1,0 +1,1 @@
+"""The thin OpAMP ingress: WebSocket and HTTP in, batches on the bus out."""

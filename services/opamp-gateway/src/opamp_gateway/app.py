@@ -1,0 +1,94 @@
+"""The opamp-gateway put together: who talks to whom."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator
+
+from flowkit import bus as buses
+from flowkit.bus import Outgoing
+from flowkit.errors import UnavailableError
+from flowkit.service import Ready
+from flowkit.telemetry import get_log
+from opamp_gateway import websocket
+from opamp_gateway.connections import Connections
+from opamp_gateway.deadlines import Ticker
+from opamp_gateway.delivery import Delivery
+from opamp_gateway.desired import Bodies, Desired
+from opamp_gateway.handlers import Handlers
+from opamp_gateway.handover import Handover
+from opamp_gateway.listener import Listener
+from opamp_gateway.presence import Presence
+from opamp_gateway.settings import OpampGatewaySettings
+from opamp_gateway.uplink import Uplink
+
+log = get_log()
+
+_SILENT_HEARTBEATS = 3  # of an HTTP agent, until it counts as gone
+_ACK_SECONDS = 2.0  # for JetStream to confirm a batch, before it is sent again
+_MIRROR_SECONDS = 10.0  # for the desired state to be read at the start
+
+
+@contextlib.asynccontextmanager
+async def lifespan(settings: OpampGatewaySettings) -> AsyncIterator[Ready]:
+    """Start the ingress; at the end close every connection, store what is on its way, hand the sessions over."""
+    gateway = uuid.uuid4().hex
+    bus = await buses.connect(
+        settings.nats_url.get_secret_value(), f"opamp-gateway-{gateway}", replicas=settings.nats_replicas
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(bus.close)
+        await bus.ensure(settings.uplink_shards)
+
+        async def publish(subject: str, message_id: str, payload: bytes) -> None:
+            await bus.publish(Outgoing(subject, message_id, payload, {}), _ACK_SECONDS)
+
+        connections = Connections(settings.uplink_shards, _SILENT_HEARTBEATS * settings.heartbeat_interval_seconds)
+        uplink = Uplink(
+            publish,
+            gateway,
+            shards=settings.uplink_shards,
+            flush_seconds=settings.flush_seconds,
+            reply_deadline=settings.reply_deadline_seconds,
+            max_reports=settings.max_waiting_reports,
+            max_bytes=settings.max_waiting_bytes,
+        )
+        desired = Desired(bus)
+        presence = Presence(bus.connection.publish, gateway)
+        delivery = Delivery(connections, desired, Bodies(bus), uplink, settings.max_message_bytes)
+        handlers = Handlers(settings, bus, connections, uplink, delivery, presence, Handover(bus))
+        uplink.stored, uplink.refused = handlers.reports_stored, handlers.reports_refused
+        desired.changed = delivery.desired_changed
+
+        await _start(stack, desired.run())
+        await _start(stack, presence.run())
+        if not await desired.wait_complete(_MIRROR_SECONDS):
+            raise UnavailableError("NATS does not give the desired state of the agents")
+        listener = Listener(settings, handlers)
+        try:
+            port = await listener.start()
+        except OSError as error:
+            raise UnavailableError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
+        ticker = Ticker(1.0, handlers.agents_silent)
+        log.info("gateway.listening", host=settings.host, port=port, path=settings.path, gateway=gateway)
+
+        async def ready() -> dict[str, bool]:
+            return {"nats": bus.is_connected, "desired": desired.is_complete}
+
+        try:
+            yield ready
+        finally:
+            handlers.is_draining = True
+            ticker.stop()
+            await listener.drain(websocket.SERVICE_RESTART, "restarting")
+            await handlers.drain()
+
+
+async def _start(stack: contextlib.AsyncExitStack, work: object) -> None:
+    task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+
+    async def stop() -> None:
+        task.cancel()
+        await asyncio.wait({task})
+
+    stack.push_async_callback(stop)

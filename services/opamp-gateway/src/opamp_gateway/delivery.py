@@ -1,0 +1,200 @@
+"""Answers and pushes: compares what an agent has with what is wished of it and sends what differs.
+
+WebSocket push, HTTP poll and reconnect are the same comparison; only who starts it differs.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+
+from flowkit.telemetry import get_log
+from opamp.v1 import opamp_pb2
+from opamp_gateway import desired as facets
+from opamp_gateway import replies, session, uplink
+from opamp_gateway.connections import Agent, Connections, canonical
+from opamp_gateway.desired import Bodies, Desired, Wish
+from opamp_gateway.transports import Link
+from opamp_gateway.uplink import Uplink
+
+log = get_log()
+
+_FULL_STATE = opamp_pb2.ServerToAgentFlags_ReportFullState
+_COMPONENTS = opamp_pb2.ServerToAgentFlags_ReportAvailableComponents
+_SPOKEN = session.ASK_FULL_STATE | session.ASK_COMPONENTS
+_PATIENCE = 0.15  # seconds that an answer waits for a body or a command; it comes with the next one otherwise
+
+
+class Delivery:
+    """Sends to agents. `limit` bounds a ServerToAgent (WebSocket and Plain HTTP Message Size Limits)."""
+
+    def __init__(self, connections: Connections, desired: Desired, bodies: Bodies, to_bus: Uplink, limit: int) -> None:
+        self._connections = connections
+        self._desired = desired
+        self._wishes = desired.wishes
+        self._bodies = bodies
+        self._uplink = to_bus
+        self._limit = limit
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def answer(self, link: Link, agent: Agent, verdict: int) -> None:
+        """Answer a message that was dealt with: with the bare acknowledgement unless there is something to say."""
+        if agent.has_greeted and not verdict & _SPOKEN and agent.uid not in self._wishes:
+            link.ack(agent.uid)
+        else:
+            self._say(link, agent, verdict)
+
+    def has_wishes(self, uid: bytes) -> bool:
+        """Something is wished of the agent."""
+        return uid in self._wishes
+
+    def desired_changed(self, uid: bytes) -> None:
+        """Something is wished of an agent: it gets that at once if it is here and can be pushed to."""
+        agent = self._connections.get(uid)
+        if agent is None:
+            return
+        wish = self._desired.wish(uid, facets.CONFIG)
+        if wish is not None and self._bodies.get(wish.state.config.body_object) is None:
+            self._bodies.fetch(wish.state.config.body_object)  # here by the time that an HTTP agent polls
+        self._push(agent)
+
+    def _say(self, link: Link, agent: Agent, verdict: int, *, is_last_try: bool = False) -> None:
+        if link.is_websocket and agent.link is not link:  # superseded while its report was on its way
+            link.ack(agent.uid)
+            return
+        flags = _FULL_STATE if verdict & session.ASK_FULL_STATE else 0
+        if verdict & session.ASK_COMPONENTS:
+            flags |= _COMPONENTS
+        wish, shared = None, b""
+        if not verdict & session.FAREWELL:
+            wish = self._offer_due(agent, verdict)
+            if wish is not None:
+                body = self._bodies.get(wish.state.config.body_object)
+                if body is None and not is_last_try:
+                    self._start(self._say_with_body(link, agent, verdict, wish))
+                    return
+                wish, shared = self._fitting(agent, wish, body)
+            if not link.is_websocket and not flags and wish is None:
+                command = self._command_due(agent)
+                if command is not None:
+                    self._start(self._say_command(link, agent, command))
+                    return
+        link.send(replies.compose(agent.uid, is_greeting=not agent.has_greeted, flags=flags, shared=shared))
+        self._greeted(agent)
+        if wish is not None:
+            self._offered(agent, wish)
+        if link.is_websocket and not verdict & session.FAREWELL:
+            self._push(agent)
+
+    async def _say_with_body(self, link: Link, agent: Agent, verdict: int, wish: Wish) -> None:
+        task = self._bodies.fetch(wish.state.config.body_object)
+        await asyncio.wait({task}, timeout=_PATIENCE)
+        self._say(link, agent, verdict, is_last_try=True)
+        if link.is_websocket and not task.done():
+            await asyncio.wait({task})
+            self._push(agent)
+
+    async def _say_command(self, link: Link, agent: Agent, wish: Wish) -> None:
+        """A command goes alone; a poll that comes while it is fetched from the bucket gets the next answer."""
+        agent.is_taking = True
+        task = asyncio.ensure_future(self._desired.take(agent.uid, facets.COMMAND, wish.revision))
+        await asyncio.wait({task}, timeout=_PATIENCE)
+        is_late = not task.done()
+        if is_late:
+            self._say_nothing(link, agent)
+        is_taken = await task
+        agent.is_taking = False
+        if is_taken and not is_late and link.is_open:
+            link.send(replies.command(agent.uid, wish.state.command.type, is_greeting=not agent.has_greeted))
+            self._greeted(agent)
+            self._commanded(agent, wish, "")
+        elif is_taken:
+            self._commanded(agent, wish, "the agent did not wait for the answer to its poll")
+        elif not is_late:
+            self._say_nothing(link, agent)
+
+    def _say_nothing(self, link: Link, agent: Agent) -> None:
+        link.send(replies.compose(agent.uid, is_greeting=not agent.has_greeted))
+        self._greeted(agent)
+
+    def _push(self, agent: Agent) -> None:
+        link = agent.link
+        if link is None or not link.is_websocket or not agent.has_greeted or agent.held is not None:
+            return
+        wish = self._offer_due(agent, 0)
+        if wish is not None:
+            body = self._bodies.get(wish.state.config.body_object)
+            if body is None:
+                self._start(self._push_later(agent, wish.state.config.body_object))
+            else:
+                wish, shared = self._fitting(agent, wish, body)
+                if wish is not None:
+                    link.send(replies.compose(agent.uid, shared=shared))
+                    self._offered(agent, wish)
+        command = self._command_due(agent)
+        if command is not None:
+            self._start(self._push_command(link, agent, command))
+
+    async def _push_later(self, agent: Agent, name: str) -> None:
+        if await self._bodies.fetch(name) is not None:
+            self._push(agent)
+
+    async def _push_command(self, link: Link, agent: Agent, wish: Wish) -> None:
+        agent.is_taking = True
+        is_taken = await self._desired.take(agent.uid, facets.COMMAND, wish.revision)
+        agent.is_taking = False
+        if not is_taken:
+            return
+        if agent.link is link and link.is_websocket:
+            link.send(replies.command(agent.uid, wish.state.command.type))
+            self._commanded(agent, wish, "")
+        else:
+            self._commanded(agent, wish, "the connection to the agent was lost")
+
+    def _offer_due(self, agent: Agent, verdict: int) -> Wish | None:
+        wish = self._desired.wish(agent.uid, facets.CONFIG)
+        if wish is None or wish.is_expired(time.time_ns()):
+            return None
+        return wish if agent.is_offer_due(wish.state.config.config_hash, verdict) else None
+
+    def _command_due(self, agent: Agent) -> Wish | None:
+        wish = self._desired.wish(agent.uid, facets.COMMAND)
+        if wish is None or agent.is_taking or not agent.capabilities & session.ACCEPTS_RESTART_COMMAND:
+            return None
+        return None if wish.is_expired(time.time_ns()) else wish
+
+    def _fitting(self, agent: Agent, wish: Wish, body: bytes | None) -> tuple[Wish | None, bytes]:
+        """The offer if its body is here and within the limit; one that is not is recorded and not sent."""
+        if body is None:
+            return None, b""
+        if len(body) + 64 <= self._limit:  # 64: the agent's own part of the message
+            return wish, body
+        error = f"the message of {len(body)} bytes is over the limit of {self._limit}"
+        log.error("config.too_large", agent=canonical(agent.uid), wish=wish.state.id, error=error)
+        agent.offered_hash = wish.state.config.config_hash
+        self._tell(agent, facets.CONFIG, wish, error)
+        return None, b""
+
+    def _greeted(self, agent: Agent) -> None:
+        if not agent.has_greeted:
+            agent.has_greeted = True
+            agent.forget_previous()
+
+    def _offered(self, agent: Agent, wish: Wish) -> None:
+        agent.offered_hash = wish.state.config.config_hash
+        log.info("config.offered", agent=canonical(agent.uid), wish=wish.state.id)
+        self._tell(agent, facets.CONFIG, wish, "")
+
+    def _commanded(self, agent: Agent, wish: Wish, error: str) -> None:
+        log.info("command.sent", agent=canonical(agent.uid), wish=wish.state.id, error=error or None)
+        self._tell(agent, facets.COMMAND, wish, error)
+
+    def _tell(self, agent: Agent, facet: str, wish: Wish, error: str) -> None:
+        entry = uplink.delivered(
+            facet, wish.state.id, time.time_ns(), config_hash=wish.state.config.config_hash, error=error
+        )
+        self._uplink.tell(agent, entry)
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

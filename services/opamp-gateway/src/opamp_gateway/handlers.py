@@ -1,0 +1,291 @@
+"""What happens on each message of an agent and at the end of its connection.
+
+Nothing here waits: a report is handed to the uplink together with what is needed to answer it, and it is answered
+when the uplink says that it is durable. What needs more, an earlier session or the object store, goes on in a task
+while the agent's next messages are held back.
+"""
+
+import asyncio
+import hashlib
+import random
+import time
+from collections.abc import Coroutine
+
+from google.protobuf.message import DecodeError
+
+from flowgate.uplink.v1 import desired_pb2, uplink_pb2
+from flowkit import contracts
+from flowkit.bus import Bus
+from flowkit.telemetry import get_log
+from opamp.v1 import opamp_pb2
+from opamp_gateway import replies, session, uplink, websocket
+from opamp_gateway.connections import Agent, Connections
+from opamp_gateway.delivery import Delivery
+from opamp_gateway.handover import Handover
+from opamp_gateway.presence import Presence
+from opamp_gateway.session import fields_of
+from opamp_gateway.settings import OpampGatewaySettings
+from opamp_gateway.transports import Link
+from opamp_gateway.uplink import Uplink, Waiter
+
+log = get_log()
+
+_RENAME = opamp_pb2.AgentToServerFlags_RequestInstanceUid
+_FULL_STATE = opamp_pb2.ServerToAgentFlags_ReportFullState
+_CLOSER_LOOK = session.CONFIG_STATUS | session.COMPONENTS
+_SAVE = session.FAREWELL  # verdict of a waiter without a link: the agent left, hand its session over
+_MAX_HELD = 64  # messages of one agent that wait for something slow
+_KNOWN_COMPONENTS = 10_000  # hashes of component lists that need not be asked for again
+_STORE_SECONDS = 0.6  # for a large message to reach the object store
+
+_parse = opamp_pb2.AgentToServer.FromString
+
+
+class Handlers:
+    """The application above the transports; see `transports.Application`."""
+
+    def __init__(
+        self,
+        settings: OpampGatewaySettings,
+        bus: Bus,
+        connections: Connections,
+        to_bus: Uplink,
+        delivery: Delivery,
+        presence: Presence,
+        handover: Handover,
+    ) -> None:
+        self._settings = settings
+        self._bus = bus
+        self._connections = connections
+        self._uplink = to_bus
+        self._delivery = delivery
+        self._answer = delivery.answer
+        self._presence = presence
+        self._handover = handover
+        self.is_draining = False
+        self._loop = asyncio.get_running_loop()
+        self._now = self._loop.time
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._components: dict[bytes, None] = {}
+
+    # -- from the transports
+
+    def message(self, link: Link, data: bytes) -> None:
+        """A serialized AgentToServer: answered once, whatever becomes of it."""
+        try:
+            message = _parse(data)
+        except DecodeError:
+            self.malformed(link, "not an AgentToServer message")
+            return
+        uid = message.instance_uid
+        agent = link.agent
+        if agent is None or agent.uid != uid:
+            if len(uid) != 16:
+                self.malformed(link, f"instance_uid has {len(uid)} bytes instead of 16")
+                return
+            agent = self._connections.on(link, uid)
+        if message.flags & _RENAME:
+            self._agent_asks_for_uid(link, uid, agent)
+        elif agent is None:
+            self._agent_arrives(link, message, data)
+        elif agent.held is None:
+            self._agent_reported(link, agent, message, data)
+        elif len(agent.held) < _MAX_HELD:
+            agent.held.append((link, data))
+        else:
+            self._refuse(link, uid, "too many messages at once")
+
+    def malformed(self, link: Link, reason: str) -> None:
+        """No AgentToServer: said so without a uid, since other agents may use the same connection (Bad Request)."""
+        link.send(replies.bad_request(b"", reason))
+        link.bad_messages += 1
+        if link.bad_messages >= self._settings.max_bad_messages:
+            log.info("link.bad_messages", remote_address=link.remote_address, reason=reason)
+            link.kick(websocket.POLICY_VIOLATION, "too many malformed messages")
+
+    def alive(self, link: Link) -> None:
+        """The agents on an idle WebSocket are present as long as it answers pings."""
+        self._presence.heard.update(agent.uid for agent in self._connections.all_on(link))
+
+    def closed(self, link: Link) -> None:
+        """A WebSocket is gone, and with it all its agents (AgentDisconnect)."""
+        reason = uplink_pb2.DISCONNECT_REASON_DRAIN if self.is_draining else uplink_pb2.DISCONNECT_REASON_CLOSED
+        for agent in list(self._connections.all_on(link)):
+            self._agent_gone(agent, reason)
+
+    def retry_after(self) -> float:
+        """Above 0 while no more agents are taken; spread, so that they do not come back all at once."""
+        if not self.is_draining and not self._uplink.is_full and self._bus.is_connected:
+            return 0.0
+        return self._jittered()
+
+    # -- agents
+
+    def _agent_reported(self, link: Link, agent: Agent, message: opamp_pb2.AgentToServer, data: bytes) -> None:
+        sequence_num = message.sequence_num
+        fields = fields_of(data)
+        now = self._now()
+        is_announced = agent.is_announced
+        verdict = agent.receive(sequence_num, message.capabilities, fields, hash(data), now)
+        self._presence.heard.add(agent.uid)
+        if agent.link is None:
+            self._connections.polling.start(agent.uid, now)
+        if fields & session.DISCONNECT:
+            self._agent_says_goodbye(link, agent, fields, data, sequence_num, is_announced)
+            return
+        if fields & _CLOSER_LOOK:
+            verdict |= self._look_closer(agent, message, fields)
+        waiter = (link, agent, verdict, sequence_num)
+        if verdict & session.STORE:
+            if len(data) > uplink.MAX_INLINE:
+                self._hold(agent, self._store_large(agent, fields, data, waiter))
+            elif not self._uplink.report(agent, fields, time.time_ns(), data, waiter):
+                self.reports_refused([waiter])
+        elif verdict & session.CLONE:
+            new_uid = self._connections.split(agent.uid, time.time_ns() // 1_000_000)
+            link.send(replies.compose(agent.uid, flags=_FULL_STATE, new_uid=new_uid))
+        elif not verdict & session.RETRY or not self._uplink.follow(agent, waiter):
+            self._answer(link, agent, verdict)
+
+    def _agent_arrives(self, link: Link, message: opamp_pb2.AgentToServer, data: bytes) -> None:
+        uid = message.instance_uid
+        new_uid = self._connections.oust(link, uid, time.time_ns() // 1_000_000)
+        if new_uid is not None:
+            log.info("agent.duplicate", agent=uid.hex(), remote_address=link.remote_address)
+            link.send(replies.compose(uid, flags=_FULL_STATE, new_uid=new_uid))
+            return
+        former = self._connections.former(uid)
+        if former is not None:
+            self._connections.detach(former)
+        agent = self._connections.attach(link, uid)
+        if not link.is_websocket:
+            self._connections.polling.start(uid, self._now())
+        if agent.held is not None:
+            agent.held.append((link, data))
+        elif agent.needs_past(message.sequence_num, message.capabilities, fields_of(data)) or (
+            agent.sequence_num < 0 and self._delivery.has_wishes(uid)
+        ):
+            self._hold(agent, self._recall(agent))
+            agent.held = [(link, data)]
+        else:
+            self._agent_reported(link, agent, message, data)
+
+    def _agent_asks_for_uid(self, link: Link, uid: bytes, agent: Agent | None) -> None:
+        """RequestInstanceUid. opamp-go keeps its sequence and reports nothing by itself, so all is asked for."""
+        new_uid = self._connections.rename(uid, time.time_ns() // 1_000_000)
+        is_greeting = agent is None or not agent.has_greeted
+        link.send(replies.compose(uid, is_greeting=is_greeting, flags=_FULL_STATE, new_uid=new_uid))
+
+    def _agent_says_goodbye(
+        self, link: Link, agent: Agent, fields: int, data: bytes, sequence_num: int, is_announced: bool
+    ) -> None:
+        """The last report before AgentDisconnect counts as well; an agent that only says goodbye never was there."""
+        if is_announced and fields & session.STATE:
+            self._uplink.report(agent, fields, time.time_ns(), data, (None, agent, 0, sequence_num))
+        entry = uplink.disconnected(uplink_pb2.DISCONNECT_REASON_AGENT, time.time_ns())
+        self._uplink.tell(agent, entry, (link, agent, session.FAREWELL, sequence_num))
+        self._connections.detach(agent)
+
+    def _agent_gone(self, agent: Agent, reason: int) -> None:
+        self._connections.detach(agent)
+        if agent.is_announced:
+            waiter = (None, agent, _SAVE, agent.sequence_num)
+            self._uplink.tell(agent, uplink.disconnected(reason, time.time_ns()), waiter)
+
+    def agents_silent(self) -> None:
+        """Once a second: HTTP agents that did not poll for too long are gone."""
+        for uid in self._connections.polling.expired(self._now()):
+            agent = self._connections.get(uid)
+            if agent is not None and agent.link is None:
+                self._agent_gone(agent, uplink_pb2.DISCONNECT_REASON_TIMEOUT)
+
+    def _look_closer(self, agent: Agent, message: opamp_pb2.AgentToServer, fields: int) -> int:
+        verdict = 0
+        if fields & session.CONFIG_STATUS:
+            agent.config_reported(message.remote_config_status.last_remote_config_hash)
+            verdict = session.CARRIES_CONFIG_STATUS
+        if fields & session.COMPONENTS and agent.capabilities & session.REPORTS_COMPONENTS:
+            components = message.available_components
+            if components.hash and components.hash not in self._components:
+                if not components.components:
+                    verdict |= session.ASK_COMPONENTS
+                self._components[components.hash] = None
+                if len(self._components) > _KNOWN_COMPONENTS:
+                    del self._components[next(iter(self._components))]
+        return verdict
+
+    # -- from the uplink
+
+    def reports_stored(self, waiters: list[Waiter]) -> None:
+        """A batch is durable: answer its reports."""
+        answer = self._answer
+        for link, agent, verdict, _ in waiters:
+            if link is not None:
+                answer(link, agent, verdict)
+            if verdict & session.FAREWELL and self._connections.get(agent.uid) is not agent:
+                self._handover.save(agent)
+
+    def reports_refused(self, waiters: list[Waiter]) -> None:
+        """Reports that are not durable in time: their agents have to tell it again."""
+        for link, agent, _, sequence_num in waiters:
+            agent.report_lost(sequence_num)
+            if link is not None:
+                self._refuse(link, agent.uid, "the report could not be stored in time")
+
+    def _refuse(self, link: Link, uid: bytes, reason: str) -> None:
+        retry_after = self._jittered()
+        link.refuse(replies.unavailable(uid, retry_after, reason), retry_after)
+
+    def _jittered(self) -> float:
+        return self._settings.retry_after_seconds * (1.0 + random.random())
+
+    # -- slow things
+
+    def _hold(self, agent: Agent, work: Coroutine[None, None, None]) -> None:
+        agent.held = []
+        task = self._loop.create_task(self._released(agent, work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _released(self, agent: Agent, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        finally:
+            held, agent.held = agent.held or [], None
+        for link, data in held:
+            if link.is_open:
+                self.message(link, data)
+
+    async def _recall(self, agent: Agent) -> None:
+        """Go on with the session that another replica, or this one before a restart, handed over."""
+        state: desired_pb2.SessionState | None = await self._handover.load(agent.uid)
+        if state is not None:
+            agent.restore(
+                state.sequence_num,
+                state.capabilities,
+                state.known_fields,
+                state.remote_config_hash,
+                state.offered_config_hash,
+            )
+
+    async def _store_large(self, agent: Agent, fields: int, data: bytes, waiter: Waiter) -> None:
+        """A message that is too large for NATS goes to the object store, and the uplink gets its name."""
+        name = f"uplink-{hashlib.sha256(data).hexdigest()}"
+        try:
+            async with asyncio.timeout(_STORE_SECONDS):
+                await self._bus.put_body(contracts.UPLINK_BODIES, name, data)
+        except Exception as error:  # noqa: BLE001 nats-py raises many kinds here, and each means the same
+            log.warning("report.not_stored", bytes=len(data), error=repr(error))
+            self.reports_refused([waiter])
+            return
+        if not self._uplink.report_body(agent, fields, time.time_ns(), name, waiter):
+            self.reports_refused([waiter])
+
+    async def drain(self) -> None:
+        """Everything is closed: store what is on its way and hand the sessions over."""
+        await self._uplink.drain(2.0)
+        for uid in self._connections.polling:
+            agent = self._connections.get(uid)
+            if agent is not None:
+                self._handover.save(agent)
+        await self._handover.flush()

@@ -1,0 +1,80 @@
+"""Sessions handed from one replica to the next through the KV bucket `agent_sessions`."""
+
+import asyncio
+import time
+
+import nats.errors
+import nats.js.errors
+from google.protobuf.message import DecodeError
+
+from flowgate.uplink.v1 import desired_pb2
+from flowkit import contracts
+from flowkit.bus import Bus
+from flowkit.telemetry import get_log
+from opamp_gateway.connections import Agent, canonical
+
+log = get_log()
+
+_LOAD_SECONDS = 0.4  # a session that takes longer to find is not waited for; the full state is asked for instead
+
+
+class Handover:
+    """Writes sessions of agents that left and reads those of agents that come.
+
+    A session is a shortcut and no truth: a lost one costs a full state, an old one shows as a gap. So it is written
+    without waiting for JetStream's word.
+    """
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._waiting: dict[bytes, bytes] = {}
+        self._writer: asyncio.Task[None] | None = None
+
+    def save(self, agent: Agent) -> None:
+        """Hand over what is durable of the agent's session."""
+        if agent.durable_sequence_num < 0:
+            return
+        state = desired_pb2.SessionState(
+            sequence_num=agent.durable_sequence_num,
+            capabilities=agent.capabilities,
+            remote_config_hash=agent.reported_hash,
+            offered_config_hash=agent.offered_hash,
+            known_fields=0 if agent.is_missing else agent.known_fields,
+            saved_at_unix_nano=time.time_ns(),
+        )
+        self._waiting[agent.uid] = state.SerializeToString()
+        if self._writer is None:
+            self._writer = asyncio.get_running_loop().create_task(self._write())
+
+    async def _write(self) -> None:
+        try:
+            while self._waiting:
+                uid, state = self._waiting.popitem()
+                await self._bus.connection.publish(f"$KV.{contracts.AGENT_SESSIONS}.{canonical(uid)}", state)
+        except nats.errors.Error as error:
+            log.warning("handover.not_saved", sessions=len(self._waiting), error=repr(error))
+            self._waiting.clear()
+        finally:
+            self._writer = None
+
+    async def flush(self) -> None:
+        """Wait until everything is with NATS."""
+        if self._writer is not None:
+            await self._writer
+        try:
+            await self._bus.connection.flush(2)
+        except nats.errors.Error as error:
+            log.warning("handover.not_flushed", error=repr(error))
+
+    async def load(self, uid: bytes) -> desired_pb2.SessionState | None:
+        """What another replica, or this one before a restart, knew of the agent."""
+        try:
+            async with asyncio.timeout(_LOAD_SECONDS):
+                bucket = await self._bus.kv(contracts.AGENT_SESSIONS)
+                entry = await bucket.get(canonical(uid))
+            return desired_pb2.SessionState.FromString(entry.value or b"")
+        except nats.js.errors.KeyNotFoundError:
+            return None
+        except (TimeoutError, nats.errors.Error, nats.js.errors.Error, DecodeError) as error:
+            log.warning("handover.not_loaded", error=repr(error))
+            return None

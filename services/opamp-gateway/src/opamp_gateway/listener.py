@@ -1,0 +1,91 @@
+"""The socket of the agent plane, and everything that its connections share: timeouts, pings, the drain."""
+
+import asyncio
+import contextlib
+import random
+from typing import Any, cast
+
+from opamp_gateway.deadlines import Deadlines, Ticker, Wheel
+from opamp_gateway.settings import OpampGatewaySettings
+from opamp_gateway.transports import Application, Link
+
+_BACKLOG = 4096  # OpAMP clients come back at once and all together
+_CLOSE_SECONDS = 5.0  # for the peer's side of a close handshake
+_LAST_SECONDS = 1.0  # for those handshakes at a drain
+
+
+class Listener:
+    """Makes a Link of every connection."""
+
+    def __init__(self, settings: OpampGatewaySettings, application: Application) -> None:
+        self.application = application
+        self.path = settings.path
+        self.digests = settings.token_digests
+        self.limit = settings.max_message_bytes
+        self.accepts_headerless = settings.accept_headerless
+        self.is_draining = False
+        self.handshakes: Deadlines[Link] = Deadlines(settings.handshake_timeout_seconds)
+        self.bodies: Deadlines[Link] = Deadlines(settings.body_timeout_seconds)
+        self.idle: Deadlines[Link] = Deadlines(settings.idle_timeout_seconds)
+        self.stalled: Deadlines[Link] = Deadlines(settings.write_timeout_seconds)
+        self.closing: Deadlines[Link] = Deadlines(_CLOSE_SECONDS)
+        self.http: set[Link] = set()
+        self.websockets: Wheel[Link] = Wheel(settings.ping_interval_seconds)
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
+        self._is_empty = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self._ticker: Ticker | None = None
+
+    async def start(self) -> int:
+        """Listen; returns the port. Raises OSError when the address is taken."""
+        self._server = await self._loop.create_server(
+            lambda: Link(self), self._settings.host, self._settings.port, backlog=_BACKLOG
+        )
+        self._ticker = Ticker(1.0, self.sweep)
+        return int(cast(Any, self._server.sockets[0].getsockname())[1])
+
+    def upgraded(self, link: Link) -> None:
+        """A connection goes on as a WebSocket."""
+        self.http.discard(link)
+        self.websockets.add(link)
+
+    def forget(self, link: Link) -> None:
+        """A connection is about to close."""
+        for deadlines in (self.handshakes, self.bodies, self.idle, self.stalled, self.closing):
+            deadlines.stop(link)
+        self.http.discard(link)
+        self.websockets.discard(link)
+        if self.is_draining and not self.http and not self.closing and not len(self.websockets):
+            self._is_empty.set()
+
+    def sweep(self) -> None:
+        """Once a second: drop what is late and ping the WebSockets whose turn it is."""
+        now = self.now()
+        for deadlines in (self.handshakes, self.bodies, self.idle, self.stalled, self.closing):
+            for link in deadlines.expired(now):
+                link.abort()
+        for link in self.websockets.turn():
+            link.ping()
+
+    async def drain(self, code: int, reason: str) -> None:
+        """Take no more, close every connection in a staggered way and wait for the handshakes."""
+        self.is_draining = True
+        if self._server is not None:
+            self._server.close()
+        links = [*self.websockets, *self.http]
+        random.shuffle(links)
+        deadline = self.now() + self._settings.drain_seconds
+        for position, link in enumerate(links):
+            link.kick(code, reason)
+            if position % 50 == 49:
+                await asyncio.sleep(max(0.0, deadline - self.now()) * 50 / (len(links) - position))
+        if self.closing or self.http:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_empty.wait(), _LAST_SECONDS)
+        if self._ticker is not None:
+            self._ticker.stop()
+        for link in (*self.closing, *self.http):
+            link.abort()
+        await asyncio.sleep(0)

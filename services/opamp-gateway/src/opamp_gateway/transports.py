@@ -1,0 +1,400 @@
+"""Both OpAMP transports on one listener: an asyncio.Protocol that starts as HTTP and may go on as a WebSocket.
+
+A connection has no task and no timer of its own, and after the upgrade nothing of HTTP is left, so that an idle one
+costs 2 to 3 KB, transport included. What is said on it goes to the `Application`, which answers through the `Link`.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol, cast
+
+from flowkit.telemetry import get_log
+from opamp_gateway import access, http1, websocket
+from opamp_gateway.content_coding import (
+    Body,
+    NotInflatableError,
+    TooLargeError,
+    accepts_gzip,
+    compress,
+    is_supported,
+)
+from opamp_gateway.replies import ACK_PREFIX
+
+if TYPE_CHECKING:
+    from opamp_gateway.connections import Agent
+    from opamp_gateway.listener import Listener
+
+log = get_log()
+
+_HTTP, _WEBSOCKET, _CLOSING, _CLOSED = range(4)
+_ACK_FRAME = b"\x82\x13\x00" + ACK_PREFIX  # binary frame of 19 bytes, OpAMP header 0
+_MAX_PIPELINED = 64 * 1024  # bytes read ahead of the request that is being answered
+_PROTOBUF_HEADERS = (("content-type", access.PROTOBUF), ("vary", "accept-encoding"))
+
+
+class Application(Protocol):
+    """What the transports need of what lies above them. Nothing here may block or raise."""
+
+    def message(self, link: "Link", data: bytes) -> None:
+        """A serialized AgentToServer; to be answered with exactly one `send`, `ack` or `refuse`."""
+
+    def malformed(self, link: "Link", reason: str) -> None:
+        """Something that is no AgentToServer; to be answered likewise."""
+
+    def alive(self, link: "Link") -> None:
+        """The peer of an idle WebSocket answered a ping."""
+
+    def closed(self, link: "Link") -> None:
+        """A WebSocket is gone."""
+
+    def retry_after(self) -> float:
+        """Above 0 while no more agents are taken: seconds after which to come again."""
+
+
+class Link(asyncio.Protocol):
+    """A connection of an agent, or of several."""
+
+    __slots__ = (
+        "_deflate",
+        "_exchange",
+        "_frames",
+        "_is_heard",
+        "_listener",
+        "_state",
+        "_transport",
+        "agent",
+        "bad_messages",
+        "others",
+        "ousted",
+    )
+
+    def __init__(self, listener: "Listener") -> None:
+        self._listener = listener
+        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._state = _HTTP
+        self._exchange: _Exchange | None = None
+        self._frames: websocket.FrameReader | None = None
+        self._deflate: websocket.Deflate | None = None
+        self._is_heard = True
+        # The application's notes: the agent on a WebSocket, further ones by uid, and uids that belong elsewhere now.
+        self.agent: Agent | None = None
+        self.others: dict[bytes, Agent] | None = None
+        self.ousted: dict[bytes, bytes] | None = None
+        self.bad_messages = 0
+
+    # -- for the application
+
+    @property
+    def is_websocket(self) -> bool:
+        """It can be sent to at any time."""
+        return self._state == _WEBSOCKET
+
+    @property
+    def is_open(self) -> bool:
+        """An answer can still be sent."""
+        return self._state < _CLOSING
+
+    @property
+    def remote_address(self) -> str:
+        """The peer's host:port."""
+        peer = self._transport.get_extra_info("peername")
+        return f"{peer[0]}:{peer[1]}" if peer else ""
+
+    def ack(self, uid: bytes) -> None:
+        """Answer with the bare acknowledgement."""
+        if self._state == _WEBSOCKET:
+            self._transport.write(_ACK_FRAME + uid)
+        else:
+            self.send(ACK_PREFIX + uid)
+
+    def send(self, message: bytes) -> None:
+        """Answer, or push on a WebSocket; dropped when the peer is gone."""
+        if self._state == _WEBSOCKET:
+            self._transport.write(websocket.binary_frame(b"\x00" + message, self._deflate))
+        elif self._state == _HTTP:
+            self._answer(200, message)
+
+    def refuse(self, message: bytes, retry_after: float) -> None:
+        """Answer that the message was not taken. HTTP clients send it again by themselves after 503."""
+        if self._state == _HTTP:
+            self._answer(503, message, (("retry-after", str(int(retry_after))),))
+        else:
+            self.send(message)
+
+    def kick(self, code: int, reason: str) -> None:
+        """Close from this side, with the close handshake on a WebSocket."""
+        if self._state == _WEBSOCKET:
+            self._transport.write(websocket.close_frame(code, reason))
+            self._leave()
+        elif self._state == _HTTP and (self._exchange is None or not self._exchange.is_busy):
+            self._transport.close()
+
+    # -- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._exchange = _Exchange(self._listener.limit)
+        self._listener.handshakes.start(self, self._listener.now())
+        self._listener.http.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._state == _WEBSOCKET:
+            self._is_heard = True
+            if self._frames is None:
+                payload = websocket.read_single_frame(data, self._listener.limit)
+                if payload is not None:
+                    if payload and not payload[0]:
+                        self._listener.application.message(self, payload[1:])
+                    else:
+                        self._odd_message(payload)
+                    return
+            self._read_frames(data)
+        elif self._state == _HTTP:
+            self._read_http(data)
+        elif self._frames is not None:
+            for event in self._frames.receive(data):
+                if isinstance(event, websocket.Close):
+                    self._transport.close()
+
+    def eof_received(self) -> bool:
+        """Keep the other half open while a request is being answered."""
+        return self._exchange is not None and self._exchange.is_busy
+
+    def pause_writing(self) -> None:
+        """The peer reads slower than it asks: read no more from it, and drop it when that lasts."""
+        self._listener.stalled.start(self, self._listener.now())
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._listener.stalled.stop(self)
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        state, self._state = self._state, _CLOSED
+        self._listener.forget(self)
+        if state == _WEBSOCKET:
+            self._listener.application.closed(self)
+        self._exchange = self._frames = None
+
+    # -- WebSocket
+
+    def _odd_message(self, payload: bytes) -> None:
+        """A message whose header is not the one byte 0 (WebSocket Message Format): any varint of 0 is fine."""
+        application = self._listener.application
+        length = next((i for i, byte in enumerate(payload[:10], 1) if byte < 0x80), 0)
+        if length and not any(byte & 0x7F for byte in payload[:length]):
+            application.message(self, payload[length:])
+        elif payload and self._listener.accepts_headerless:
+            application.message(self, payload)
+        else:
+            application.malformed(self, "message header is not 0" if length else "message header is cut")
+
+    def _read_frames(self, data: bytes) -> None:
+        if self._frames is None:
+            self._frames = websocket.FrameReader(self._listener.limit, self._deflate is not None)
+        frames = self._frames
+        for event in frames.receive(data):
+            if self._state != _WEBSOCKET:
+                if isinstance(event, websocket.Close):
+                    self._transport.close()
+                continue
+            match event:
+                case websocket.Message(payload):
+                    if payload and not payload[0]:
+                        self._listener.application.message(self, payload[1:])
+                    else:
+                        self._odd_message(payload)
+                case websocket.Ping(payload):
+                    self._transport.write(websocket.pong_frame(payload))
+                case websocket.Pong():
+                    self._listener.application.alive(self)
+                case websocket.Text():
+                    self._listener.application.malformed(self, "text frame; OpAMP messages are binary")
+                case websocket.Close(code, _):
+                    self._transport.write(websocket.close_frame(code))
+                    self._leave()
+                    self._transport.close()
+                case websocket.Failed(code, reason):
+                    log.info("link.failed", code=code, reason=reason, remote_address=self.remote_address)
+                    self._transport.write(websocket.close_frame(code, reason))
+                    self._leave()
+                    self._transport.write_eof()  # what is on its way is dropped; closing at once would be a reset
+        if frames.is_idle and self._state == _WEBSOCKET:
+            self._frames = None
+
+    def _leave(self) -> None:
+        """The close frame is sent: nothing more is said here, and what comes is only looked at for its answer."""
+        self._state = _CLOSING
+        self._frames = self._frames or websocket.FrameReader(self._listener.limit, self._deflate is not None)
+        self._listener.forget(self)
+        self._listener.closing.start(self, self._listener.now())
+        self._listener.application.closed(self)
+
+    def ping(self) -> None:
+        """Visited once in a ping interval: a peer that said nothing since the last visit is gone."""
+        if not self._is_heard:
+            log.info("link.silent", remote_address=self.remote_address)
+            self._transport.abort()
+            return
+        self._is_heard = False
+        self._transport.write(websocket.ping_frame())
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._transport.abort()
+
+    # -- HTTP
+
+    def _read_http(self, data: bytes) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            return  # a refused request's rest
+        if not exchange.is_busy and exchange.reader.is_between:
+            self._listener.idle.stop(self)
+            self._listener.handshakes.start(self, self._listener.now())
+        exchange.reader.receive(data)
+        if exchange.is_busy:
+            if exchange.reader.buffered > _MAX_PIPELINED:
+                self._transport.pause_reading()
+        else:
+            self._advance(exchange)
+
+    def _advance(self, exchange: "_Exchange") -> None:
+        exchange.is_advancing = True
+        while not exchange.is_busy and self._state == _HTTP:
+            event = exchange.reader.next_event()
+            match event:
+                case None:
+                    break
+                case http1.Head():
+                    self._begin(exchange, event)
+                case http1.Data(data):
+                    self._take(exchange, data)
+                case http1.End():
+                    self._dispatch(exchange)
+                case http1.Failed(status, reason):
+                    self._reject(status, reason)
+        exchange.is_advancing = False
+
+    def _begin(self, exchange: "_Exchange", head: http1.Head) -> None:
+        listener = self._listener
+        listener.handshakes.stop(self)
+        exchange.head, exchange.body = head, None
+        refusal = access.refusal(head, listener.path, listener.digests, listener.application.retry_after())
+        if refusal is not None:
+            self._decline(exchange, *refusal)
+        elif head.method == "GET":
+            self._upgrade(exchange, head)
+        elif not is_supported(head.headers.get("content-encoding", "")):
+            self._decline(exchange, 415, "content-encoding is not known", (("accept-encoding", "gzip, identity"),))
+        elif head.length is not None and head.length > listener.limit:
+            self._reject(413, "body is too large")
+        else:
+            exchange.body = Body(listener.limit, head.headers.get("content-encoding", ""))
+            listener.bodies.start(self, listener.now())
+            if head.expects_continue and not exchange.reader.buffered:
+                self._transport.write(http1.CONTINUE)
+
+    def _decline(self, exchange: "_Exchange", status: int, reason: str, headers: tuple[tuple[str, str], ...]) -> None:
+        """Refuse a request by its head; a short body is skipped, so that the connection can go on."""
+        head = cast(http1.Head, exchange.head)
+        if head.length is None or head.length > _MAX_PIPELINED or head.expects_continue or not head.is_keep_alive:
+            self._reject(status, reason, headers)
+        else:
+            body = f"{reason}\n".encode()
+            self._transport.write(http1.response(status, body, (*headers, ("content-type", "text/plain"))))
+            self._listener.bodies.start(self, self._listener.now())
+
+    def _reject(self, status: int, reason: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        """Refuse and close; what is still on its way is dropped, and not for long."""
+        body = f"{reason}\n".encode()
+        headers = (*headers, ("content-type", "text/plain"))
+        self._transport.write(http1.response(status, body, headers, is_closing=True))
+        self._linger()
+
+    def _linger(self) -> None:
+        self._state = _CLOSING
+        self._exchange = None
+        self._listener.forget(self)
+        self._listener.closing.start(self, self._listener.now())
+        self._transport.write_eof()
+
+    def _take(self, exchange: "_Exchange", data: bytes) -> None:
+        if exchange.body is None:
+            return
+        try:
+            exchange.body.add(data)
+        except TooLargeError:
+            self._reject(413, "body is too large when inflated")
+        except NotInflatableError as error:
+            self._reject(400, f"body does not inflate: {error}")
+
+    def _dispatch(self, exchange: "_Exchange") -> None:
+        self._listener.bodies.stop(self)
+        body, exchange.body = exchange.body, None
+        if body is None:  # the request was declined
+            exchange.reader.next_request()
+            self._listener.idle.start(self, self._listener.now())
+            return
+        try:
+            data = body.whole()
+        except NotInflatableError as error:
+            self._reject(400, f"body does not inflate: {error}")
+            return
+        exchange.is_busy = True
+        self._listener.application.message(self, data)
+
+    def _answer(self, status: int, message: bytes, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        exchange = self._exchange
+        if exchange is None or not exchange.is_busy:
+            return
+        head = cast(http1.Head, exchange.head)
+        if accepts_gzip(head.headers.get("accept-encoding")):
+            message = compress(message)
+            headers = (*headers, ("content-encoding", "gzip"))
+        is_closing = not head.is_keep_alive or self._listener.is_draining
+        self._transport.write(http1.response(status, message, (*_PROTOBUF_HEADERS, *headers), is_closing=is_closing))
+        exchange.is_busy = False
+        if is_closing:
+            self._state = _CLOSING
+            self._listener.forget(self)
+            self._transport.close()
+            return
+        exchange.reader.next_request()
+        self._listener.idle.start(self, self._listener.now())
+        if exchange.reader.buffered:
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+            if not exchange.is_advancing:
+                self._advance(exchange)
+
+    def _upgrade(self, exchange: "_Exchange", head: http1.Head) -> None:
+        token = websocket.accept_token(head.headers.get("sec-websocket-key", ""))
+        if token is None:
+            self._reject(400, "sec-websocket-key is malformed")
+            return
+        headers = [("upgrade", "websocket"), ("connection", "Upgrade"), ("sec-websocket-accept", token)]
+        self._deflate = websocket.negotiate_deflate(head.headers.get("sec-websocket-extensions", ""))
+        if self._deflate is not None:
+            headers.append(("sec-websocket-extensions", self._deflate.answer))
+        self._transport.write(http1.response(101, headers=tuple(headers)))
+        self._state = _WEBSOCKET
+        rest = exchange.reader.rest()
+        self._exchange = None
+        self._listener.upgraded(self)
+        if rest:
+            self.data_received(rest)
+
+
+class _Exchange:
+    """What HTTP needs while the connection is HTTP: one request at a time."""
+
+    __slots__ = ("body", "head", "is_advancing", "is_busy", "reader")
+
+    def __init__(self, limit: int) -> None:
+        self.reader = http1.RequestReader(limit)
+        self.head: http1.Head | None = None
+        self.body: Body | None = None
+        self.is_busy = False
+        self.is_advancing = False
