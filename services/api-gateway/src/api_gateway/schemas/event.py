@@ -39,8 +39,8 @@ class FleetEvent(BaseModel):
     """Id of the fact; the same fact never comes under two ids."""
     instance_id: str
     """The agent."""
-    gateway_id: str
-    """The gateway that the agent is an instance of."""
+    gateway_id: str | None
+    """The gateway that the agent is an instance of; null where it was not known yet."""
     occurred_at: str | None
     """When it happened."""
 

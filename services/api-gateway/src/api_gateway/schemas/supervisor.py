@@ -25,6 +25,7 @@ from api_gateway.schemas.values import ApiModel, exact_number, stamp
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
 from flowgate.rpc.v1 import config_push_pb2 as configs
 from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
+from flowkit.opamp import capability_name
 from opamp.v1 import opamp_pb2 as opamp
 
 Severity = Literal["INFO", "WARN", "ERROR"]
@@ -33,8 +34,6 @@ Severity = Literal["INFO", "WARN", "ERROR"]
 class SupervisorState(ApiModel):
     """State of a supervisor and the collector under it."""
 
-    connected: bool
-    """Whether the supervisor is connected."""
     collector_state: str | None
     """State of the collector: starting, running, unhealthy, stopping, stopped or crashed."""
     collector_started_at: str | None
@@ -98,11 +97,11 @@ class ActionState(ApiModel):
     """Whether something can be done with an agent, and if not, why."""
 
     available: bool
-    """Whether it can be ordered now."""
+    """Whether it can be ordered."""
     capability: str
     """The capability that it needs."""
     reason: str | None
-    """Why it cannot be ordered now, and what to do about it."""
+    """Why it cannot be ordered, and what to do about it."""
 
 
 class Actions(ApiModel):
@@ -175,7 +174,6 @@ class SupervisorAgentListResponse(ApiModel):
 def supervisor_json(supervisor: supervisors.Supervisor) -> dict[str, Any]:
     """A SupervisorState."""
     return {
-        "connected": supervisor.connected,
         "collector_state": supervisor.collector_state or None,
         "collector_started_at": stamp(supervisor, "collector_started_at"),
         "collector_starts": exact_number(supervisor.collector_starts),
@@ -210,36 +208,22 @@ def record_json(record: supervisors.LogRecord) -> dict[str, Any]:
     }
 
 
-def _action(gateway: registry.Gateway, bit: int, capability: str, setting: str, *, connected: bool) -> dict[str, Any]:
-    reason = None
+def _action(gateway: registry.Gateway, bit: int, setting: str) -> dict[str, Any]:
+    capability, reason = capability_name(bit), None
     if not gateway.capabilities & bit:
         reason = (
             f"The agent lacks the capability {capability}. Set capabilities.{setting}: true in the supervisor's "
             "configuration and restart the supervisor."
         )
-    elif connected and status_of(gateway) == "offline":
-        reason = "The agent is offline. Try again when it is connected."
     return {"available": reason is None, "capability": capability, "reason": reason}
 
 
 def actions_json(gateway: registry.Gateway) -> dict[str, Any]:
-    """Actions. A configuration may be pushed to an agent that is offline: it waits for the agent."""
+    """Actions. What is ordered for an agent that is offline waits for it, a restart until it expires."""
     bits = opamp.AgentCapabilities
     return {
-        "push_config": _action(
-            gateway,
-            bits.AgentCapabilities_AcceptsRemoteConfig,
-            "AcceptsRemoteConfig",
-            "accepts_remote_config",
-            connected=False,
-        ),
-        "restart": _action(
-            gateway,
-            bits.AgentCapabilities_AcceptsRestartCommand,
-            "AcceptsRestartCommand",
-            "accepts_restart_command",
-            connected=True,
-        ),
+        "push_config": _action(gateway, bits.AgentCapabilities_AcceptsRemoteConfig, "accepts_remote_config"),
+        "restart": _action(gateway, bits.AgentCapabilities_AcceptsRestartCommand, "accepts_restart_command"),
     }
 
 

@@ -1,0 +1,274 @@
+"""Owners and event streams in memory, for tests: they answer as the real ones do, and can be taken down."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+
+from google.protobuf.message import Message
+
+from api_gateway.live import STREAMS, StoredEvent
+from api_gateway.owners import AGENT_REGISTRY, CONFIG_PUSH, SUPERVISOR_CONTROL
+from flowgate.agent.v1.events_pb2 import MANAGEMENT_MODE_EXTENSION, MANAGEMENT_MODE_SUPERVISOR
+from flowgate.config.v1.events_pb2 import DELIVERY_STATE_PENDING
+from flowgate.rpc.v1 import agent_registry_pb2 as registry
+from flowgate.rpc.v1 import config_push_pb2 as configs
+from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
+from flowgate.supervisor.v1.events_pb2 import COMMAND_STATE_PENDING
+from flowkit import contracts
+from flowkit.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
+from opamp.v1 import opamp_pb2 as opamp
+
+_CAPABILITIES = opamp.AgentCapabilities
+
+
+class MemoryOwners:
+    """`owners.Owners` without a bus.
+
+    Attributes:
+        fleet: gateways by gateway_id.
+        configs: what config-push knows, by instance_id.
+        supervisors: what supervisor-control knows, by instance_id.
+        records: log records by instance_id.
+        down: owners that do not answer.
+        asked: every question, in order.
+    """
+
+    def __init__(self) -> None:
+        self.fleet: dict[str, registry.GatewayDetail] = {}
+        self.configs: dict[str, configs.GetAgentConfigResponse] = {}
+        self.deliveries: dict[str, configs.Delivery] = {}
+        self.supervisors: dict[str, supervisors.Supervisor] = {}
+        self.commands: dict[str, supervisors.Command] = {}
+        self.records: dict[str, list[supervisors.LogRecord]] = {}
+        self.down: set[str] = set()
+        self.asked: list[Message] = []
+
+    def _ask(self, owner: str, request: Message) -> None:
+        self.asked.append(request)
+        if owner in self.down:
+            raise UnavailableError(f"{owner} is not running", service=owner)
+
+    def _find(self, either_id: str) -> registry.GatewayDetail:
+        for gateway_id, detail in self.fleet.items():
+            if either_id in (gateway_id, detail.gateway.instance_id):
+                return detail
+        raise NotFoundError(f"no gateway {either_id}")
+
+    async def list_gateways(self, request: registry.ListGatewaysRequest) -> registry.ListGatewaysResponse:
+        """A page; the cursor is the number of gateways before it."""
+        self._ask(AGENT_REGISTRY, request)
+        if request.cursor and not request.cursor.isdigit():
+            raise InvalidError("cursor is damaged; start from the first page")
+        found = [detail.gateway for detail in self.fleet.values() if _matches(detail.gateway, request)]
+        begin, limit = int(request.cursor or 0), request.limit or 100
+        more = str(begin + limit) if begin + limit < len(found) else ""
+        return registry.ListGatewaysResponse(gateways=found[begin : begin + limit], next_cursor=more, total=len(found))
+
+    async def get_gateway(self, request: registry.GetGatewayRequest) -> registry.GetGatewayResponse:
+        """A gateway by either id."""
+        self._ask(AGENT_REGISTRY, request)
+        return registry.GetGatewayResponse(detail=self._find(request.id))
+
+    async def update_gateway(self, request: registry.UpdateGatewayRequest) -> registry.UpdateGatewayResponse:
+        """Name and labels."""
+        self._ask(AGENT_REGISTRY, request)
+        gateway = self._find(request.id).gateway
+        if request.HasField("name"):
+            gateway.name = request.name or "default"
+        for key in request.remove_labels:
+            gateway.labels.pop(key, None)
+        gateway.labels.update(request.set_labels)
+        return registry.UpdateGatewayResponse(gateway=gateway)
+
+    async def delete_gateway(self, request: registry.DeleteGatewayRequest) -> registry.DeleteGatewayResponse:
+        """Offline ones only."""
+        self._ask(AGENT_REGISTRY, request)
+        gateway = self._find(request.id).gateway
+        if gateway.status != registry.GATEWAY_STATUS_OFFLINE:
+            raise ConflictError("the gateway is connected; stop its agent first")
+        del self.fleet[gateway.gateway_id]
+        return registry.DeleteGatewayResponse()
+
+    async def get_fleet_summary(self, request: registry.GetFleetSummaryRequest) -> registry.GetFleetSummaryResponse:
+        """By mode and version only."""
+        self._ask(AGENT_REGISTRY, request)
+        answer = registry.GetFleetSummaryResponse(total=len(self.fleet))
+        for detail in self.fleet.values():
+            supervised = detail.gateway.management_mode == MANAGEMENT_MODE_SUPERVISOR
+            answer.by_mode["supervisor" if supervised else "extension"] += 1
+            answer.by_version[detail.gateway.version] += 1
+        return answer
+
+    async def assign_config(self, request: configs.AssignConfigRequest) -> configs.AssignConfigResponse:
+        """409 without the capability, 422 for the text `:`."""
+        self._ask(CONFIG_PUSH, request)
+        gateway = self._find(request.instance_id).gateway
+        if not gateway.capabilities & _CAPABILITIES.AgentCapabilities_AcceptsRemoteConfig:
+            raise ConflictError(
+                f"{gateway.name} does not accept remote configuration: it lacks the capability AcceptsRemoteConfig.",
+                capability="AcceptsRemoteConfig",
+            )
+        if request.config == ":":
+            raise InvalidError("YAML", errors=[{"message": "expected a key", "line": 1, "column": 1}])
+        delivery = configs.Delivery(
+            delivery_id=f"delivery-{len(self.deliveries)}",
+            instance_id=request.instance_id,
+            config_hash="c0ffee",
+            state=DELIVERY_STATE_PENDING,
+        )
+        self.deliveries[delivery.delivery_id] = delivery
+        return configs.AssignConfigResponse(delivery=delivery)
+
+    async def get_agent_config(self, request: configs.GetAgentConfigRequest) -> configs.GetAgentConfigResponse:
+        """404 for one that never reported."""
+        self._ask(CONFIG_PUSH, request)
+        if request.instance_id not in self.configs:
+            raise NotFoundError("no report of this agent yet")
+        return self.configs[request.instance_id]
+
+    async def list_deliveries(self, request: configs.ListDeliveriesRequest) -> configs.ListDeliveriesResponse:
+        """The latest one of each."""
+        self._ask(CONFIG_PUSH, request)
+        latest = {one.instance_id: one for one in self.deliveries.values()}
+        return configs.ListDeliveriesResponse(deliveries=[latest[uid] for uid in request.instance_ids if uid in latest])
+
+    async def get_delivery(self, request: configs.GetDeliveryRequest) -> configs.GetDeliveryResponse:
+        """One."""
+        self._ask(CONFIG_PUSH, request)
+        if request.delivery_id not in self.deliveries:
+            raise NotFoundError("no such delivery")
+        return configs.GetDeliveryResponse(delivery=self.deliveries[request.delivery_id])
+
+    async def get_config_summary(self, request: configs.GetConfigSummaryRequest) -> configs.GetConfigSummaryResponse:
+        """All of them pending."""
+        self._ask(CONFIG_PUSH, request)
+        return configs.GetConfigSummaryResponse(by_state={"pending": len(self.deliveries)})
+
+    async def get_supervisor(self, request: supervisors.GetSupervisorRequest) -> supervisors.GetSupervisorResponse:
+        """One."""
+        self._ask(SUPERVISOR_CONTROL, request)
+        if request.instance_id not in self.supervisors:
+            raise NotFoundError("no such supervisor")
+        return supervisors.GetSupervisorResponse(supervisor=self.supervisors[request.instance_id])
+
+    async def list_supervisors(
+        self, request: supervisors.ListSupervisorsRequest
+    ) -> supervisors.ListSupervisorsResponse:
+        """Those that are known."""
+        self._ask(SUPERVISOR_CONTROL, request)
+        known = [self.supervisors[uid] for uid in request.instance_ids if uid in self.supervisors]
+        return supervisors.ListSupervisorsResponse(supervisors=known)
+
+    async def request_restart(self, request: supervisors.RequestRestartRequest) -> supervisors.RequestRestartResponse:
+        """409 without the capability."""
+        self._ask(SUPERVISOR_CONTROL, request)
+        gateway = self._find(request.instance_id).gateway
+        if not gateway.capabilities & _CAPABILITIES.AgentCapabilities_AcceptsRestartCommand:
+            raise ConflictError(
+                f"{gateway.name} cannot be restarted: it lacks the capability AcceptsRestartCommand.",
+                capability="AcceptsRestartCommand",
+            )
+        command = supervisors.Command(
+            command_id=f"command-{len(self.commands)}",
+            instance_id=request.instance_id,
+            type="restart",
+            state=COMMAND_STATE_PENDING,
+        )
+        self.commands[command.command_id] = command
+        return supervisors.RequestRestartResponse(command=command)
+
+    async def get_command(self, request: supervisors.GetCommandRequest) -> supervisors.GetCommandResponse:
+        """One."""
+        self._ask(SUPERVISOR_CONTROL, request)
+        if request.command_id not in self.commands:
+            raise NotFoundError("no such command")
+        return supervisors.GetCommandResponse(command=self.commands[request.command_id])
+
+    async def list_log_records(self, request: supervisors.ListLogRecordsRequest) -> supervisors.ListLogRecordsResponse:
+        """The first ones."""
+        self._ask(SUPERVISOR_CONTROL, request)
+        records = self.records.get(request.instance_id, [])
+        return supervisors.ListLogRecordsResponse(records=records[: request.limit or 100])
+
+
+def _matches(gateway: registry.Gateway, request: registry.ListGatewaysRequest) -> bool:
+    healthy = gateway.healthy and gateway.status != registry.GATEWAY_STATUS_OFFLINE
+    return (
+        (not request.management_mode or gateway.management_mode == request.management_mode)
+        and (not request.statuses or gateway.status in request.statuses)
+        and (request.health != registry.HEALTH_FILTER_HEALTHY or healthy)
+        and (request.health != registry.HEALTH_FILTER_UNHEALTHY or not healthy)
+        and request.q.lower() in gateway.name.lower()
+        and all(key in gateway.labels and value in ("", gateway.labels[key]) for key, value in request.labels.items())
+    )
+
+
+def make_gateway(number: int, *, supervised: bool = False, **changes: object) -> registry.GatewayDetail:
+    """A gateway that is online and healthy; ids and name tell the number."""
+    bits = 0x1 | 0x4 | 0x800
+    if supervised:
+        bits |= 0x2 | 0x400 | 0x1000 | 0x2000
+    gateway = registry.Gateway(
+        gateway_id=f"00000000-0000-4000-8000-{number:012x}",
+        instance_id=f"0198e4b0-7c1d-7a3e-9f00-{number:012x}",
+        name=f"edge-{number}",
+        management_mode=MANAGEMENT_MODE_SUPERVISOR if supervised else MANAGEMENT_MODE_EXTENSION,
+        status=registry.GATEWAY_STATUS_ONLINE,
+        healthy=True,
+        health_status="StatusOK",
+        agent_type="otelcol",
+        version="0.149.0",
+        capabilities=bits,
+    )
+    for at in ("last_seen_at", "first_seen_at", "connected_at", "health_since", "started_at"):
+        getattr(gateway, at).FromJsonString("2026-11-02T08:15:30.125Z")
+    gateway.MergeFrom(registry.Gateway(**changes))  # type: ignore[arg-type]
+    return registry.GatewayDetail(gateway=gateway)
+
+
+class MemoryEventLog:
+    """`live.EventLog` without a bus; `put` stores an event."""
+
+    def __init__(self) -> None:
+        self._stored: list[list[StoredEvent]] = [[] for _ in STREAMS]
+        self._dropped = [0] * len(STREAMS)
+        self._more = asyncio.Condition()
+
+    async def put(self, fact: Message, message_id: str | None = None) -> StoredEvent:
+        """Store a fact in its stream."""
+        stream = STREAMS.index(contracts.stream_of(type(fact)))
+        total = sum(map(len, self._stored)) + sum(self._dropped)
+        sequence = self._dropped[stream] + len(self._stored[stream]) + 1
+        event = StoredEvent(
+            stream, sequence, float(total), contracts.subject_of(fact), fact.SerializeToString(), message_id
+        )
+        async with self._more:
+            self._stored[stream].append(event)
+            self._more.notify_all()
+        return event
+
+    def drop(self, stream: int, count: int) -> None:
+        """Let the oldest events of a stream expire."""
+        del self._stored[stream][:count]
+        self._dropped[stream] += count
+
+    async def bounds(self) -> Sequence[tuple[int, int]]:
+        """First and last sequence kept, per stream."""
+        return [(dropped + 1, dropped + len(kept)) for dropped, kept in zip(self._dropped, self._stored, strict=True)]
+
+    async def read(self, stream: int, after: int, until: int) -> AsyncGenerator[StoredEvent, None]:
+        """What is kept between the two."""
+        for event in list(self._stored[stream]):
+            if after < event.sequence <= until:
+                yield event
+
+    async def follow(self, stream: int, after: int) -> AsyncGenerator[StoredEvent, None]:
+        """What comes, without end."""
+        stored = self._stored[stream]
+        while True:
+            async with self._more:
+                while not stored or stored[-1].sequence <= after:
+                    await self._more.wait()
+                fresh = [event for event in stored if event.sequence > after]
+            for event in fresh:
+                after = event.sequence
+                yield event
