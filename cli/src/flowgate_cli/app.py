@@ -1,0 +1,74 @@
+"""The commands and their options; each imports what it needs when it is called."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flowgate_cli.errors import CommandError
+
+app = typer.Typer(
+    name="flowgate",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="FlowGate manages fleets of OpenTelemetry Collectors over OpAMP.",
+)
+
+DataDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        envvar="FLOWGATE_DATA_DIR",
+        show_default=False,
+        help="Data folder. Default: ./flowgate-data if it is there, else ~/.local/share/flowgate.",
+    ),
+]
+
+
+def run() -> None:
+    """Run the command; what is wrong is told in one line."""
+    try:
+        app()
+    except CommandError as error:
+        typer.echo(f"flowgate: {error}", err=True)
+        raise SystemExit(error.exit_code) from None
+
+
+@app.command()
+def up(
+    data_dir: DataDirOption = None,
+    api_port: Annotated[int, typer.Option(help="Port of the API and the web pages.")] = 8080,
+    opamp_port: Annotated[int, typer.Option(help="Port that agents connect to.")] = 4320,
+    api_host: Annotated[str, typer.Option(help="Address that the API listens on.")] = "127.0.0.1",
+    opamp_host: Annotated[
+        str, typer.Option(help="Address that agents connect to; 0.0.0.0 lets in those of other machines.")
+    ] = "127.0.0.1",
+    demo: Annotated[bool, typer.Option("--demo", help="Run a handful of simulated agents as well.")] = False,
+    replicas: Annotated[
+        int,
+        typer.Option(min=1, max=4, help="Processes of each service; further listeners take the next ports."),
+    ] = 1,
+) -> None:
+    """Run FlowGate on this machine until Ctrl-C.
+
+    Starts a NATS server and a PostgreSQL of its own, brings the database up to date and runs the services. With
+    FLOWGATE_NATS_URL or FLOWGATE_DATABASE_URL set, it uses those servers instead. Addresses and tokens are written
+    to connection.json in the data folder, logs to its folder logs. The data stays there for the next start.
+    """
+    from flowgate_cli.connection import default_data_dir
+    from flowgate_cli.up.command import run as run_up
+    from flowgate_cli.up.specs import Options
+
+    run_up(
+        data_dir or default_data_dir(),
+        Options(api_host, api_port, opamp_host, opamp_port, replicas, demo),
+    )
+
+
+@app.command()
+def version() -> None:
+    """Show the version."""
+    from importlib.metadata import version as version_of
+
+    typer.echo(f"flowgate {version_of('flowgate')}")

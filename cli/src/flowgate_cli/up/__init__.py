@@ -1,0 +1,1 @@
+"""`flowgate up`: FlowGate whole on one machine."""
