@@ -7,7 +7,7 @@ testcontainers where a Docker engine answers and has the image, else from the em
 import asyncio
 import inspect
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,20 +125,29 @@ def template_database(postgres_url: str) -> str:
         await migrate.migrate(_with_database(postgres_url, name), dict.fromkeys(OWNERS, PASSWORD))
         return name
 
-    return asyncio.run(make())
+    return _run(make())
 
 
 @pytest.fixture
 def database_url(postgres_url: str, template_database: str) -> Iterator[Callable[[str], str]]:
     """A database of the test's own with all schemas; gives the URL for an owner's role by its package name."""
     name = f"test_{uuid4().hex[:12]}"
-    asyncio.run(_execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY FILE_COPY"))
+    _run(_execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY FILE_COPY"))
 
     def url(owner: str) -> str:
         return _with_role(_with_database(postgres_url, name), owner, PASSWORD)
 
     yield url
-    asyncio.run(_execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
+    _run(_execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def _run(work: Coroutine[Any, Any, Value]) -> Value:
+    """Run to the end on a loop of its own; asyncio.run would take pytest-asyncio's loop away."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(work)
+    finally:
+        loop.close()
 
 
 async def _execute(url: str, statement: str) -> None:

@@ -1,0 +1,242 @@
+"""agent-registry's handlers on a real PostgreSQL, each test in a transaction that leaves nothing behind."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from agent_registry import handlers
+from agent_registry.handlers import Registry
+from agent_registry.presence import Presence
+from agent_registry.settings import Settings
+from agent_registry.store import GatewayStore
+from flowgate.agent.v1 import events_pb2 as facts
+from flowgate.rpc.v1 import agent_registry_pb2 as rpc
+from flowgate.uplink.v1 import desired_pb2, uplink_pb2
+from flowkit.errors import ConflictError, InvalidError, NotFoundError
+from flowkit.testing import EXTENSION, SUPERVISOR, make_description, make_report, rolled_back
+from opamp.v1 import opamp_pb2
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+GONE = uplink_pb2.ENTRY_KIND_DISCONNECTED
+
+
+@pytest.fixture
+async def registry(database_url: Callable[[str], str]) -> AsyncIterator[Registry]:
+    async with rolled_back(database_url("agent_registry")) as connection:
+        yield Registry(GatewayStore(connection), Presence(NOW - timedelta(hours=1)), Settings())
+
+
+def full_report(
+    host: str, capabilities: int = SUPERVISOR, version: str = "1", healthy: bool = True
+) -> opamp_pb2.AgentToServer:
+    return opamp_pb2.AgentToServer(
+        capabilities=capabilities,
+        agent_description=make_description(service__name="otelcol", service__version=version, host__name=host),
+        health=opamp_pb2.ComponentHealth(healthy=healthy, last_error="" if healthy else "boom"),
+    )
+
+
+async def report(registry: Registry, number: int, message: opamp_pb2.AgentToServer, **changes: object) -> list[str]:
+    reports = [make_report(UUID(int=number), message, at=NOW, **changes)]  # type: ignore[arg-type]
+    return [type(effect).__name__ for effect in await handlers.agents_reported(registry, reports, NOW)]
+
+
+async def listed(registry: Registry, **request: object) -> list[str]:
+    answer = await handlers.list_gateways(registry, rpc.ListGatewaysRequest(**request), NOW)  # type: ignore[arg-type]
+    return [gateway.name for gateway in answer.gateways]
+
+
+async def test_a_batch_is_written_and_read_back(registry: Registry) -> None:
+    """New ones and known ones in one batch; the last report of an agent wins per part."""
+    reports = [make_report(UUID(int=n), full_report(f"host-{n}"), at=NOW) for n in range(1, 4)]
+    unhealthy = opamp_pb2.AgentToServer(sequence_num=1, health=opamp_pb2.ComponentHealth(last_error="no"))
+    reports.append(make_report(UUID(int=2), unhealthy, at=NOW))
+    await handlers.agents_reported(registry, reports, NOW)
+    answer = await handlers.get_gateway(registry, rpc.GetGatewayRequest(id=str(UUID(int=2))), NOW)
+    gateway = answer.detail.gateway
+    assert (gateway.name, gateway.healthy, gateway.last_error) == ("otelcol@host-2", False, "no")
+    assert (gateway.status, gateway.version, answer.detail.sequence_num) == (rpc.GATEWAY_STATUS_ONLINE, "1", 1)
+    assert opamp_pb2.ComponentHealth.FromString(answer.detail.health).last_error == "no"
+    by_id = await handlers.get_gateway(registry, rpc.GetGatewayRequest(id=gateway.gateway_id), NOW)
+    assert by_id == answer
+
+
+async def test_uint64_values_survive(registry: Registry) -> None:
+    """Items 51 and 67: sequence numbers and unknown capability bits above 2^63."""
+    message = full_report("a")
+    message.sequence_num = 2**63 + 5
+    message.capabilities = 2**63 | SUPERVISOR
+    await report(registry, 1, message)
+    answer = await handlers.get_gateway(registry, rpc.GetGatewayRequest(id=str(UUID(int=1))), NOW)
+    assert (answer.detail.sequence_num, answer.detail.gateway.capabilities) == (2**63 + 5, 2**63 | SUPERVISOR)
+
+
+async def test_lists_filter_sort_and_page(registry: Registry) -> None:
+    """Every filter by itself, and a cursor that visits all once in order."""
+    for number, host in enumerate(["c", "a", "d", "b"], 1):
+        await report(registry, number, full_report(host, version=str(number), healthy=host != "d"))
+    await report(registry, 5, full_report("plain", EXTENSION))
+    await report(registry, 4, opamp_pb2.AgentToServer(), kind=GONE)
+    assert await listed(registry) == ["otelcol@a", "otelcol@b", "otelcol@c", "otelcol@d", "otelcol@plain"]
+    assert await listed(registry, management_mode=facts.MANAGEMENT_MODE_EXTENSION) == ["otelcol@plain"]
+    assert await listed(registry, statuses=[rpc.GATEWAY_STATUS_OFFLINE]) == ["otelcol@b"]
+    assert await listed(registry, health=rpc.HEALTH_FILTER_UNHEALTHY) == ["otelcol@b", "otelcol@d"]
+    assert await listed(registry, q="PLAIN") == ["otelcol@plain"]
+    assert await listed(registry, q="%") == []
+    assert await listed(registry, sort="-version", limit=2) == ["otelcol@b", "otelcol@d"]
+    for sort in ("name", "-name", "last_seen_at", "-first_seen_at", "version", "status", "-health"):
+        seen: list[str] = []
+        cursor = ""
+        while True:
+            request = rpc.ListGatewaysRequest(sort=sort, limit=2, cursor=cursor)
+            answer = await handlers.list_gateways(registry, request, NOW)
+            seen += [gateway.name for gateway in answer.gateways]
+            assert answer.total == 5
+            cursor = answer.next_cursor
+            if not cursor:
+                break
+        assert len(seen) == len(set(seen)) == 5
+
+
+@pytest.mark.parametrize(
+    "request_", [{"sort": "colour"}, {"cursor": "!!"}, {"cursor": "W10"}, {"limit": 1001}], ids=str
+)
+async def test_a_list_that_makes_no_sense_is_refused(registry: Registry, request_: dict[str, object]) -> None:
+    """The error says what is wrong with sort, cursor or limit."""
+    with pytest.raises(InvalidError):
+        await listed(registry, **request_)
+
+
+async def test_labels_and_name_are_changed_and_found(registry: Registry) -> None:
+    """Labels merge; one without a value asks for its presence; an empty name brings back the default."""
+    await report(registry, 1, full_report("a"))
+    uid = str(UUID(int=1))
+    change = rpc.UpdateGatewayRequest(id=uid, name="edge", set_labels={"env": "prod", "tier": "1"})
+    reply = await handlers.update_gateway(registry, change, NOW)
+    assert isinstance(reply.effects[0], facts.GatewayUpdated)
+    await handlers.update_gateway(registry, rpc.UpdateGatewayRequest(id=uid, remove_labels=["tier"]), NOW)
+    assert await listed(registry, labels={"env": "prod"}) == ["edge"]
+    assert await listed(registry, labels={"env": ""}) == ["edge"]
+    assert await listed(registry, labels={"tier": ""}) == []
+    await handlers.update_gateway(registry, rpc.UpdateGatewayRequest(id=uid, name=""), NOW)
+    assert await listed(registry) == ["otelcol@a"]
+
+
+async def test_only_an_offline_gateway_is_deleted(registry: Registry) -> None:
+    """A connected one would come back with its next report."""
+    await report(registry, 1, full_report("a"))
+    delete = rpc.DeleteGatewayRequest(id=str(UUID(int=1)))
+    with pytest.raises(ConflictError):
+        await handlers.delete_gateway(registry, delete, NOW)
+    await report(registry, 1, opamp_pb2.AgentToServer(), kind=GONE)
+    reply = await handlers.delete_gateway(registry, delete, NOW)
+    assert isinstance(reply.effects[0], facts.GatewayRemoved)
+    with pytest.raises(NotFoundError):
+        await handlers.get_gateway(registry, rpc.GetGatewayRequest(id=delete.id), NOW)
+
+
+async def test_a_goodbye_of_nobody_makes_no_ghost(registry: Registry) -> None:
+    """Item 77: AgentDisconnect from an unknown uid."""
+    goodbye = opamp_pb2.AgentToServer(agent_disconnect=opamp_pb2.AgentDisconnect())
+    assert await report(registry, 1, goodbye) == []
+    assert await report(registry, 1, opamp_pb2.AgentToServer(), kind=GONE) == []
+    assert await listed(registry) == []
+
+
+async def test_an_extension_that_starts_again_is_the_same_gateway(registry: Registry) -> None:
+    """A new uid with the description of exactly one offline extension gateway keeps its id and labels."""
+    await report(registry, 1, full_report("a", EXTENSION))
+    label = rpc.UpdateGatewayRequest(id=str(UUID(int=1)), set_labels={"site": "plant"})
+    before = (await handlers.update_gateway(registry, label, NOW)).response
+    await report(registry, 1, opamp_pb2.AgentToServer(), kind=GONE)
+    later = {"connection": UUID(int=2), "connected_at": NOW}
+    told = await report(registry, 2, full_report("a", EXTENSION), **later)
+    assert told == ["AgentReidentified", "AgentConnected"]
+    answer = await handlers.get_gateway(registry, rpc.GetGatewayRequest(id=str(UUID(int=2))), NOW)
+    assert isinstance(before, rpc.UpdateGatewayResponse)
+    assert answer.detail.gateway.gateway_id == before.gateway.gateway_id
+    assert dict(answer.detail.gateway.labels) == {"site": "plant"}
+
+
+async def test_an_ambiguous_or_online_twin_makes_a_new_gateway(registry: Registry) -> None:
+    """Two offline ones with the same description, or one that is online: nobody can tell which it is."""
+    await report(registry, 1, full_report("a", EXTENSION))
+    assert await report(registry, 2, full_report("a", EXTENSION)) == [
+        "AgentRegistered",
+        "AgentConnected",
+        "AgentHealthChanged",
+    ]
+    for number in (1, 2):
+        await report(registry, number, opamp_pb2.AgentToServer(), kind=GONE)
+    assert "AgentRegistered" in await report(registry, 3, full_report("a", EXTENSION))
+    assert len(await listed(registry)) == 3
+
+
+async def test_a_supervisor_with_a_new_uid_is_a_new_gateway(registry: Registry) -> None:
+    """Its uid is kept in its storage, so another one is another supervisor."""
+    await report(registry, 1, full_report("a"))
+    await report(registry, 1, opamp_pb2.AgentToServer(), kind=GONE)
+    assert "AgentRegistered" in await report(registry, 2, full_report("a"))
+
+
+async def test_a_uid_given_on_request_keeps_the_gateway(registry: Registry) -> None:
+    """Item 55: the old record is the new one."""
+    await report(registry, 1, full_report("a"))
+    told = await report(registry, 2, opamp_pb2.AgentToServer(sequence_num=1), previous_instance_uid=UUID(int=1).bytes)
+    assert told[0] == "AgentReidentified"
+    assert await listed(registry) == ["otelcol@a"]
+
+
+async def test_silence_makes_stale_and_then_offline(registry: Registry) -> None:
+    """Stale is computed when read; offline is a transition with an event; presence keeps both away."""
+    await report(registry, 1, full_report("quiet"))
+    await report(registry, 2, full_report("beating"))
+    later = NOW + timedelta(seconds=130)
+    beat = desired_pb2.Presence(at_unix_nano=int(later.timestamp() * 1e9), instance_uids=UUID(int=2).bytes)
+    registry.presence.record(beat)
+    await registry.store.record_seen(*registry.presence.take_fresh(), coarse_seconds=20)
+    counted = await handlers.get_fleet_summary(registry, rpc.GetFleetSummaryRequest(), NOW + timedelta(seconds=80))
+    assert dict(counted.by_status) == {"stale": 1, "online": 1}
+    (fact,) = await handlers.sweep(registry, later)
+    assert isinstance(fact, facts.AgentDisconnected) and fact.reason == "timeout"
+    assert fact.instance_uid == str(UUID(int=1))
+    counted = await handlers.get_fleet_summary(registry, rpc.GetFleetSummaryRequest(), later)
+    assert dict(counted.by_status) == {"offline": 1, "online": 1}
+    assert dict(counted.by_health) == {"unknown": 1, "healthy": 1}
+
+
+async def test_a_replica_that_has_just_started_marks_nobody(registry: Registry) -> None:
+    """It has not listened long enough to know who is silent."""
+    await report(registry, 1, full_report("a"))
+    young = Registry(registry.store, Presence(NOW + timedelta(hours=1)), registry.settings)
+    assert await handlers.sweep(young, NOW + timedelta(hours=1, seconds=5)) == []
+
+
+async def test_gateways_that_stay_away_are_archived_and_come_back(registry: Registry) -> None:
+    """Extension mode after a day, supervisor mode after seven; a report brings the gateway back."""
+    await report(registry, 1, full_report("a", EXTENSION))
+    await report(registry, 2, full_report("b"))
+    for number in (1, 2):
+        await report(registry, number, opamp_pb2.AgentToServer(), kind=GONE)
+    (fact,) = await handlers.archive(registry, NOW + timedelta(days=2))
+    assert isinstance(fact, facts.GatewayRemoved) and fact.reason == "archived"
+    assert await listed(registry) == ["otelcol@b"]
+    again = await report(registry, 1, full_report("a", EXTENSION), connection=UUID(int=3), connected_at=NOW)
+    assert again == ["AgentConnected"]
+    assert await listed(registry) == ["otelcol@a", "otelcol@b"]
+
+
+async def test_components_are_kept_by_hash_for_the_whole_fleet(registry: Registry) -> None:
+    """Item 140: an agent that only tells the hash has the list that another one told."""
+    components = opamp_pb2.AvailableComponents(hash=b"h")
+    components.components["receivers"].sub_component_map["otlp"].SetInParent()
+    message = full_report("a")
+    message.available_components.CopyFrom(components)
+    await report(registry, 1, message)
+    other = full_report("b")
+    other.available_components.hash = b"h"
+    await report(registry, 2, other)
+    answer = await handlers.get_gateway(registry, rpc.GetGatewayRequest(id=str(UUID(int=2))), NOW)
+    assert opamp_pb2.AvailableComponents.FromString(answer.detail.available_components) == components
