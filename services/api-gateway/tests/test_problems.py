@@ -216,13 +216,8 @@ def test_openapi_describes_every_refusal_as_a_problem(app: FastAPI) -> None:
     """Every operation has an id, a tag, a summary, problem documents, and no HTTPValidationError."""
     document = app.openapi()
     assert "HTTPValidationError" not in str(document)
-    assert {
-        "Problem",
-        "AgentHealthResponse",
-        "AgentVersionResponse",
-        "AgentConfigResponse",
-        "AgentStatusResponse",
-    } <= set(document["components"]["schemas"])
+    names = {"Problem", *(f"Agent{part}Response" for part in ("Health", "Version", "Config", "Status"))}
+    assert names <= set(document["components"]["schemas"])
     operations = [operation for path in document["paths"].values() for operation in path.values()]
     assert len({operation["operationId"] for operation in operations}) == len(operations)
     for operation in operations:

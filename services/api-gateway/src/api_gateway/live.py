@@ -153,13 +153,14 @@ class Hub:
                 place = list(self._place)
                 yield cursor_text(place), None
             else:
-                place = cursor_place(cursor, await self._events.bounds())
+                bounds = await self._events.bounds()
+                place = cursor_place(cursor, bounds)
                 yield cursor_text(place), None
                 # The long way first, without a queue that would overflow meanwhile; then what came since.
-                for register in (False, True):
-                    if register:
+                for until in ([last for _, last in bounds], None):
+                    if until is None:
                         self._listeners.add(queue)
-                    async with aclosing(self._replay(place, list(self._place))) as replay:
+                    async with aclosing(self._replay(place, until or list(self._place))) as replay:
                         async for event in replay:
                             place[event.stream] = event.sequence
                             if wanted.takes(event):

@@ -272,3 +272,4 @@ class MemoryEventLog:
             for event in fresh:
                 after = event.sequence
                 yield event
+                await asyncio.sleep(0)  # others have their turn, as they do when messages come from a socket

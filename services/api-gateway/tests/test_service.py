@@ -1,0 +1,324 @@
+"""The service on a real nats-server: owners asked over the bus, events from real streams, the process itself."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import nats.micro
+import orjson
+import pytest
+from google.protobuf.message import Message
+from httpx2 import AsyncClient
+from nats.micro.request import Request
+
+from api_gateway.app import create_app, serve
+from api_gateway.event_log import JetStreamEventLog
+from api_gateway.live import Hub
+from api_gateway.owners import RpcOwners
+from api_gateway.settings import ApiGatewaySettings
+from api_gateway.testing import MemoryOwners, make_gateway
+from flowgate.agent.v1.events_pb2 import AgentConnected
+from flowgate.config.v1.events_pb2 import DeliveryStateChanged
+from flowgate.rpc.v1 import config_push_pb2 as configs
+from flowkit import contracts
+from flowkit.bus import Bus, Outgoing
+from flowkit.embedded import EmbeddedNats
+from flowkit.errors import FlowGateError
+from flowkit.rpc import RpcClient, _packed, _taken
+from flowkit.testing import connected_bus, eventually
+
+EXTENSION = make_gateway(1).gateway
+SUPERVISED = make_gateway(2, supervised=True).gateway
+
+
+@asynccontextmanager
+async def answering(bus: Bus, owners: MemoryOwners, *services: str) -> AsyncIterator[None]:
+    """These owners answer on the bus as the real ones do, from memory."""
+    async with AsyncExitStack() as stack:
+        for service in services:
+            micro = await nats.micro.add_service(bus.connection, name=service, version="1.0.0", queue_group=service)
+            stack.push_async_callback(micro.stop)
+            for kind, method in contracts.rpc_methods().items():
+                if method.service == service:
+                    handler = _handler(bus, getattr(owners, method.name.replace("-", "_")), kind)
+                    await micro.add_endpoint(name=method.name, subject=method.subject, handler=handler)
+        yield
+
+
+def _handler(bus: Bus, answer: Any, kind: type[Message]) -> Any:
+    async def handle(request: Request) -> None:
+        try:
+            reply = await answer(kind.FromString(await _taken(bus, request.data, request.headers)))
+            data, headers = await _packed(bus, reply.SerializeToString())
+            await request.respond(data, headers=headers)
+        except FlowGateError as error:
+            body = orjson.dumps({"detail": error.detail, "extra": error.extra})
+            await request.respond_error(str(error.code), error.title, data=body)
+
+    return handle
+
+
+@asynccontextmanager
+async def api(bus: Bus, token: str, **changes: Any) -> AsyncIterator[AsyncClient]:
+    """A replica of the api-gateway on this bus, and a client of it."""
+    settings = ApiGatewaySettings(admin_token_sha256=sha256(token.encode()).hexdigest(), **changes)
+    hub = Hub(JetStreamEventLog(bus), settings.events_queue)
+    await hub.start()
+    app = create_app(RpcOwners(RpcClient(bus, settings.rpc_timeout_seconds)), hub, settings)
+    async with serve(app, "127.0.0.1", 0) as port:
+        headers = {"Authorization": f"Bearer {token}"}
+        try:
+            async with AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=10) as client:
+                yield client
+        finally:
+            await hub.stop()
+
+
+@asynccontextmanager
+async def event_stream(client: AsyncClient, query: str = "", cursor: str | None = None) -> AsyncIterator[Any]:
+    """Server-sent events as (id, event, data); the first has an id only."""
+    headers = {"Last-Event-ID": cursor} if cursor else {}
+    async with client.stream("GET", f"/api/v1/events{query}", headers=headers) as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+        yield _parsed(response)
+
+
+async def _parsed(response: Any) -> AsyncIterator[tuple[str, str | None, Any]]:
+    fields: dict[str, str] = {}
+    async for line in response.aiter_lines():
+        if line:
+            name, _, value = line.partition(": ")
+            fields[name] = value
+        else:
+            data = json.loads(fields["data"]) if "data" in fields else None
+            if "id" in fields:
+                yield fields["id"], fields.get("event"), data
+            fields = {}
+
+
+async def publish(bus: Bus, fact: Message, message_id: str) -> None:
+    """Store a fact as an owner's outbox does."""
+    await bus.publish(Outgoing(contracts.subject_of(fact), message_id, fact.SerializeToString(), {}))
+
+
+async def following(stream: Any, count: int) -> list[tuple[str, str | None, Any]]:
+    """The next events of a stream."""
+    async with asyncio.timeout(10):
+        return [await anext(stream) for _ in range(count)]
+
+
+@pytest.fixture
+async def bus(fresh_nats_url: str) -> AsyncIterator[Bus]:
+    """A bus of the test's own with all streams made."""
+    async with connected_bus(fresh_nats_url) as bus:
+        yield bus
+
+
+async def test_owners_are_asked_over_the_bus(bus: Bus, owners: MemoryOwners, token: str) -> None:
+    """Answers and every kind of error come through as the owners gave them."""
+    services = ("agent-registry", "config-push", "supervisor-control")
+    async with answering(bus, owners, *services), api(bus, token) as client:
+        assert (await client.get("/api/v1/gateways")).json()["total"] == 2
+        missing = await client.get(f"/api/v1/gateways/{'0' * 32}")
+        assert (missing.status_code, missing.json()["title"]) == (404, "Not found")
+        path = "/api/v1/supervisor/ui/agents/{}/config"
+        refused = await client.post(path.format(EXTENSION.instance_id), json={"config": "a: 1"})
+        assert (refused.status_code, refused.json()["capability"]) == (409, "AcceptsRemoteConfig")
+        invalid = await client.post(path.format(SUPERVISED.instance_id), json={"config": ":"})
+        assert (invalid.status_code, invalid.json()["errors"][0]["line"]) == (422, 1)
+        accepted = await client.post(f"/api/v1/supervisor/agents/{SUPERVISED.instance_id}/restart")
+        assert accepted.status_code == 202
+        assert (await client.get(accepted.headers["location"])).json()["state"] == "pending"
+        assert (await client.get(f"/api/v1/supervisor/ui/agents/{SUPERVISED.instance_id}")).json()["partial"] == []
+
+
+async def test_a_configuration_larger_than_a_message_goes_both_ways(bus: Bus, owners: MemoryOwners, token: str) -> None:
+    """What NATS would refuse takes the object store."""
+    text = "# " + "x" * 3_000_000
+    async with answering(bus, owners, "agent-registry", "config-push"), api(bus, token) as client:
+        path = f"/api/v1/supervisor/ui/agents/{SUPERVISED.instance_id}"
+        assert (await client.post(path + "/config", json={"config": text})).status_code == 202
+        pushed = next(one for one in owners.asked if isinstance(one, configs.AssignConfigRequest))
+        assert pushed.config == text
+        file = configs.ConfigFile(body=text.encode())
+        owners.configs[SUPERVISED.instance_id] = configs.GetAgentConfigResponse(effective=[file], effective_hash="e")
+        known = await client.get(path + "/effective-config")
+        assert known.json()["effective"]["files"][""]["body"] == text
+
+
+async def test_an_owner_that_is_not_running_is_503_at_once(bus: Bus, owners: MemoryOwners, token: str) -> None:
+    """NATS tells that nobody listens; joined answers go on without it."""
+    async with answering(bus, owners, "agent-registry", "supervisor-control"), api(bus, token) as client:
+        began = time.monotonic()
+        response = await client.get(f"/api/v1/gateways/{SUPERVISED.gateway_id}/config")
+        assert (response.status_code, response.json()["service"]) == (503, "config-push")
+        assert time.monotonic() - began < 1.0
+        detail = await client.get(f"/api/v1/supervisor/ui/agents/{SUPERVISED.instance_id}")
+        assert (detail.status_code, detail.json()["partial"]) == (200, ["config-push"])
+
+
+async def test_an_owner_that_hangs_is_503_after_the_timeout(bus: Bus, owners: MemoryOwners, token: str) -> None:
+    """The caller is not kept waiting."""
+
+    async def hang(request: object) -> Any:
+        await asyncio.sleep(1.0)
+
+    owners.list_gateways = hang  # type: ignore[method-assign]
+    async with answering(bus, owners, "agent-registry"), api(bus, token, rpc_timeout_seconds=0.1) as client:
+        response = await client.get("/api/v1/gateways")
+        assert (response.status_code, response.json()["service"]) == (503, "agent-registry")
+        owners.list_gateways = lambda request: asyncio.sleep(0)  # type: ignore[method-assign,assignment]
+
+
+async def test_events_come_as_they_happen_and_resume_at_any_replica(bus: Bus, fresh_nats_url: str, token: str) -> None:
+    """The id that one replica gave is good at another: nothing missed, nothing twice."""
+    uid = EXTENSION.instance_id
+    async with connected_bus(fresh_nats_url) as second, api(bus, token) as here, api(second, token) as there:
+        async with event_stream(here) as stream:
+            ((place, _, nothing),) = await following(stream, 1)
+            assert (place, nothing) == ("0-0-0", None)
+            await publish(bus, AgentConnected(instance_uid=uid, transport="http"), "one")
+            ((cursor, kind, data),) = await following(stream, 1)
+        assert (cursor, kind) == ("1-0-0", "agent.connected")
+        assert (data["event_id"], data["instance_id"], data["transport"]) == ("one", uid, "http")
+        await publish(bus, DeliveryStateChanged(instance_uid=uid, state="DELIVERY_STATE_APPLIED"), "two")
+        await publish(bus, AgentConnected(instance_uid=uid), "three")
+        async with event_stream(there, cursor=cursor) as stream:
+            (_, *missed) = await following(stream, 3)
+            await publish(bus, AgentConnected(instance_uid=uid), "four")
+            live = await following(stream, 1)
+        assert sorted(data["event_id"] for _, _, data in missed) == ["three", "two"]
+        assert (live[0][2]["event_id"], live[0][0]) == ("four", "3-1-0")
+
+
+async def test_a_filter_takes_either_id(bus: Bus, token: str) -> None:
+    """By domain and by gateway; what is no id is 404."""
+    async with api(bus, token) as client:
+        query = f"?domain=agent&instance_id={SUPERVISED.gateway_id.upper()}"
+        async with event_stream(client, query, cursor="nonsense") as stream:
+            await following(stream, 1)
+            await publish(bus, AgentConnected(instance_uid=EXTENSION.instance_id), "other")
+            await publish(bus, DeliveryStateChanged(instance_uid="u", gateway_id=SUPERVISED.gateway_id), "domain")
+            await publish(bus, AgentConnected(instance_uid="u", gateway_id=SUPERVISED.gateway_id), "mine")
+            assert [data["event_id"] for _, _, data in await following(stream, 1)] == ["mine"]
+        assert (await client.get("/api/v1/events?instance_id=x")).status_code == 404
+        assert (await client.get("/api/v1/events?domain=weather")).status_code == 422
+
+
+async def test_a_long_replay_is_complete_and_in_order(bus: Bus, token: str) -> None:
+    """More than one batch of the reader, and events that come meanwhile."""
+    async with api(bus, token) as client:
+        await asyncio.gather(*(publish(bus, AgentConnected(instance_uid="u"), str(n)) for n in range(700)))
+        async with event_stream(client, cursor="0-0-0") as stream:
+            await following(stream, 1)
+            writing = asyncio.gather(*(publish(bus, AgentConnected(instance_uid="u"), str(n)) for n in range(700, 800)))
+            cursors = [cursor for cursor, _, _ in await following(stream, 800)]
+            await writing
+        assert cursors == [f"{n}-0-0" for n in range(1, 801)]
+
+
+async def test_readers_leave_nothing_behind(bus: Bus, token: str) -> None:
+    """After a replay and after the stop no consumer stays in the streams."""
+
+    async def consumers() -> int:
+        return sum([len(await bus.jetstream.consumers_info(stream)) for stream in contracts.streams()])
+
+    before = await consumers()
+    async with api(bus, token) as client:
+        await publish(bus, AgentConnected(instance_uid="u"), "one")
+        async with event_stream(client, cursor="0-0-0") as stream:
+            await following(stream, 2)
+        await eventually(consumers, until=lambda count: count == before + 3)
+    await eventually(consumers, until=lambda count: count == before)
+
+
+async def test_events_go_on_after_nats_was_away(tmp_path: Path, token: str) -> None:
+    """A reader whose consumer died with the server begins anew behind what it has seen."""
+    server = EmbeddedNats(tmp_path / "nats").start()
+    try:
+        async with connected_bus(server.url) as bus, api(bus, token) as client, event_stream(client) as stream:
+            await following(stream, 1)
+            await publish(bus, AgentConnected(instance_uid="u"), "before")
+            assert (await following(stream, 1))[0][0] == "1-0-0"
+            server.stop()
+            refused = await client.get("/api/v1/gateways")
+            assert refused.status_code == 503
+            server.start()
+            await eventually(lambda: bus.is_connected)
+            await publish(bus, AgentConnected(instance_uid="u"), "after")
+            async with asyncio.timeout(20):
+                assert (await anext(stream))[0] == "2-0-0"
+    finally:
+        server.stop()
+
+
+async def start_process(nats_url: str, token: str, port: int) -> asyncio.subprocess.Process:
+    """`python -m api_gateway`."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "FLOWGATE_NATS_URL": nats_url,
+        "FLOWGATE_API_GATEWAY_PORT": str(port),
+        "FLOWGATE_API_GATEWAY_ADMIN_TOKEN_SHA256": sha256(token.encode()).hexdigest(),
+    }
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "api_gateway", env=environment, stderr=asyncio.subprocess.PIPE
+    )
+
+
+async def log_line(process: asyncio.subprocess.Process, event: str) -> dict[str, Any]:
+    """The next log line with this event."""
+    assert process.stderr is not None
+    async with asyncio.timeout(20):
+        while line := await process.stderr.readline():
+            entry: dict[str, Any] = json.loads(line)
+            if entry["event"] == event:
+                return entry
+    raise AssertionError(f"no {event} in the log")
+
+
+async def test_the_process_serves_and_stops_in_order(fresh_nats_url: str, token: str) -> None:
+    """Ready, asked, and gone at SIGTERM within seconds, although a listener of events would stay."""
+    process = await start_process(fresh_nats_url, token, 0)
+    try:
+        port = (await log_line(process, "api.listening"))["port"]
+        health = (await log_line(process, "service.ready"))["health_port"]
+        async with AsyncClient() as client:
+            ready = await client.get(f"http://127.0.0.1:{health}/readyz")
+            assert (ready.status_code, ready.text) == (200, "nats ok\nevents ok\n")
+            base = f"http://127.0.0.1:{port}"
+            assert (await client.get(f"{base}/api/v1/gateways")).status_code == 401
+            client.headers["Authorization"] = f"Bearer {token}"
+            assert (await client.get(f"{base}/api/v1/openapi.json")).json()["info"]["title"] == "FlowGate"
+            assert (await client.get(f"{base}/api/v1/gateways")).json()["service"] == "agent-registry"
+            client.base_url = base  # type: ignore[assignment]
+            async with event_stream(client) as stream:
+                await following(stream, 1)
+                began = time.monotonic()
+                process.send_signal(signal.SIGTERM)
+                with pytest.raises(StopAsyncIteration):
+                    await following(stream, 1)
+        assert await asyncio.wait_for(process.wait(), 8) == 0
+        assert time.monotonic() - began < 5
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_a_port_in_use_is_one_clear_line(fresh_nats_url: str, token: str) -> None:
+    """The process ends with 1 and says which port."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = await start_process(fresh_nats_url, token, port)
+        assert f"127.0.0.1:{port}" in (await log_line(process, "service.failed"))["error"]
+        assert await asyncio.wait_for(process.wait(), 10) == 1
