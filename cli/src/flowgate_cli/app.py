@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from flowgate_cli import agents
 from flowgate_cli.errors import CommandError
+from flowgate_cli.options import ConnectionOption, DataDirOption
 
 app = typer.Typer(
     name="flowgate",
@@ -14,16 +16,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="FlowGate manages fleets of OpenTelemetry Collectors over OpAMP.",
 )
-
-DataDirOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir",
-        envvar="FLOWGATE_DATA_DIR",
-        show_default=False,
-        help="Data folder. Default: ./flowgate-data if it is there, else ~/.local/share/flowgate.",
-    ),
-]
+app.add_typer(agents.app, name="agents")
+app.command("status")(agents.status)
 
 
 def run() -> None:
@@ -64,6 +58,41 @@ def up(
         data_dir or default_data_dir(),
         Options(api_host, api_port, opamp_host, opamp_port, replicas, demo),
     )
+
+
+@app.command()
+def enroll(
+    mode: Annotated[str, typer.Argument(help="supervisor (it is managed) or extension (it is only seen).")],
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="Write to this file, readable by you alone.")
+    ] = None,
+    transport: Annotated[str, typer.Option(help="ws or http.")] = "ws",
+    endpoint: Annotated[
+        str | None, typer.Option(help="Where the collector finds FlowGate, if not as this machine does.")
+    ] = None,
+    executable: Annotated[
+        str | None, typer.Option(help="The collector that the supervisor runs. Default: otelcol-contrib.")
+    ] = None,
+    storage: Annotated[str, typer.Option(help="Folder of the supervisor.")] = "./supervisor-storage",
+    connection: ConnectionOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Write the configuration with which a real collector comes to this FlowGate.
+
+    With `supervisor` it is a supervisor.yaml for opampsupervisor, with `extension` a collector configuration.
+    """
+    from flowgate_cli import connection as connections
+    from flowgate_cli.enroll import configuration
+
+    found = connections.find(connection, data_dir)
+    text = configuration(mode, found, transport, endpoint, executable, storage)
+    if file is None:
+        typer.echo(text, nl=False)
+        return
+    from flowkit.embedded.process import write_private
+
+    write_private(file, text)
+    typer.echo(f"wrote {file}", err=True)
 
 
 @app.command()

@@ -1,6 +1,10 @@
 """`flowgate enroll`: the configuration file with which a real collector comes to this FlowGate."""
 
+import json
+import shutil
+
 from flowgate_cli.connection import Connection
+from flowgate_cli.errors import CommandError
 
 SUPERVISOR = """\
 # For opampsupervisor: it runs the collector and lets FlowGate configure and restart it.
@@ -51,22 +55,38 @@ service:
 """
 
 
-def supervisor_yaml(connection: Connection, executable: str, storage: str, transport: str) -> str:
-    """A supervisor.yaml; `transport` is ws or http."""
-    return SUPERVISOR.format(
-        endpoint=endpoint(connection.opamp_url, transport),
-        token=connection.enrollment_token,
-        executable=executable,
-        storage=storage,
-    )
+def configuration(
+    mode: str, connection: Connection, transport: str, address: str | None, executable: str | None, storage: str
+) -> str:
+    """The configuration of a real collector of this mode.
 
+    Args:
+        mode: supervisor or extension.
+        connection: address and enrollment token.
+        transport: ws or http.
+        address: the agents' address where it differs from the one in `connection`.
+        executable: the collector that a supervisor runs; searched on the PATH when it is not given.
+        storage: the supervisor's folder.
 
-def extension_yaml(connection: Connection, transport: str) -> str:
-    """A collector configuration with the opamp extension; `transport` is ws or http."""
-    where = endpoint(connection.opamp_url, transport)
-    insecure = where.startswith("ws://")  # the extension takes TLS for granted on ws, and the scheme on http
-    tls = "\n        tls: {insecure: true}" if insecure else ""
-    return EXTENSION.format(transport=transport, endpoint=where, token=connection.enrollment_token, tls=tls)
+    Raises:
+        CommandError: there is no such mode or transport, or the token is not known.
+    """
+    if transport not in ("ws", "http"):
+        raise CommandError(f"there is no transport {transport!r}; use ws or http", 2)
+    if not connection.enrollment_token:
+        raise CommandError("the enrollment token is not known here; use --data-dir or --connection")
+    where = endpoint(address or connection.opamp_url, transport)
+    token = connection.enrollment_token
+    if mode == "supervisor":
+        program = executable or shutil.which("otelcol-contrib") or shutil.which("otelcol") or "otelcol-contrib"
+        return SUPERVISOR.format(
+            endpoint=where, token=token, executable=json.dumps(program), storage=json.dumps(storage)
+        )
+    if mode == "extension":
+        # On ws the extension takes TLS for granted; on http the scheme says it.
+        tls = "\n        tls: {insecure: true}" if where.startswith("ws://") else ""
+        return EXTENSION.format(transport=transport, endpoint=where, token=token, tls=tls)
+    raise CommandError(f"there is no mode {mode!r}; use supervisor or extension", 2)
 
 
 def endpoint(opamp_url: str, transport: str) -> str:

@@ -64,13 +64,15 @@ async def _main(console: Console, data: DataDir, options: Options) -> None:
                 demo = asyncio.create_task(demo_fleet(connection, say))
             await _unless(asked, stack.failed())
     finally:
-        console.print("FlowGate stops")
+        if asked.is_set():
+            console.print("FlowGate stops")
         if demo is not None:
             demo.cancel()
             await asyncio.gather(demo, return_exceptions=True)
         stopping = time.monotonic()
         await stack.stop()
-        console.print(f"FlowGate has stopped ({time.monotonic() - stopping:.1f} s)")
+        if asked.is_set():
+            console.print(f"FlowGate has stopped ({time.monotonic() - stopping:.1f} s)")
 
 
 async def _unless(asked: asyncio.Event, work: Coroutine[None, None, Result]) -> Result | None:

@@ -106,6 +106,8 @@ def _own(name: str, number: int, options: Options, secrets: Secrets, database_ur
             f"{prefix}PORT": str(options.opamp_port + number),
             f"{prefix}PATH": OPAMP_PATH,
             f"{prefix}ENROLLMENT_TOKEN_SHA256": ",".join(hashes),
+            # One machine's few agents may come back all at once, and a stop has 10 s for everything.
+            f"{prefix}DRAIN_SECONDS": os.environ.get(f"{prefix}DRAIN_SECONDS", "0.5"),
         }
     if name == "api-gateway":
         return {

@@ -45,6 +45,7 @@ SETTINGS = {
     "max_parallel_workers_per_gather": "0",
     "max_parallel_maintenance_workers": "0",
     "max_worker_processes": "2",
+    "max_logical_replication_workers": "0",
     "autovacuum_max_workers": "1",
     "autovacuum_worker_slots": "2",
     "huge_pages": "off",

@@ -1,0 +1,28 @@
+"""Options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flowgate_cli.output import Format
+
+DataDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        envvar="FLOWGATE_DATA_DIR",
+        show_default=False,
+        help="Data folder. Default: ./flowgate-data if it is there, else ~/.local/share/flowgate.",
+    ),
+]
+ConnectionOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--connection",
+        show_default=False,
+        help="A connection.json. Without it and --data-dir: FLOWGATE_API_URL with FLOWGATE_TOKEN, if set.",
+    ),
+]
+FormatOption = Annotated[Format, typer.Option("--output", "-o", help="How the answer is written.")]
+AgentArgument = Annotated[str, typer.Argument(help="instance_id, gateway_id, name, or the beginning of an id.")]
