@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import orjson
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from api_gateway.owners import canonical_id, plain_id
-from api_gateway.schemas import agent, config, event, fleet, gateway, supervisor, values
+from api_gateway.schemas import agent, config, event, fleet, gateway, problem, supervisor, values
 from api_gateway.testing import make_gateway
 from flowgate.agent.v1 import events_pb2 as agent_events
 from flowgate.config.v1 import events_pb2 as config_events
@@ -18,6 +18,13 @@ from flowkit import contracts
 from flowkit.errors import NotFoundError
 from opamp.v1 import opamp_pb2 as opamp
 from opamp.v1.anyvalue_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+
+
+def all_models(below: type[BaseModel] = values.ApiModel) -> list[type[BaseModel]]:
+    """Every model of the API, but the problem and the event, which take more members."""
+    found = [problem.Problem, event.FleetEvent] if below is values.ApiModel else [below]
+    return found + [one for model in below.__subclasses__() for one in all_models(model)]
+
 
 NOW = datetime(2026, 11, 2, 8, 20, 0, tzinfo=UTC)
 ZULU = "2026-11-02T08:15:30.125Z"
@@ -306,6 +313,15 @@ def test_filters_become_the_registrys_question() -> None:
     )
     with pytest.raises(ValidationError, match="two values"):
         gateway.FleetFilters(label=["env=a", "env=b"])
+
+
+@pytest.mark.parametrize(
+    "model", [model for model in all_models() if "examples" in model.model_config.get("json_schema_extra", {})]
+)
+def test_the_examples_of_openapi_are_true(model: type[BaseModel]) -> None:
+    """An example that does not fit its schema would teach the wrong thing."""
+    for example in model.model_config["json_schema_extra"]["examples"]:  # type: ignore[index,call-overload]
+        model.model_validate(example)
 
 
 def test_ids_are_normalised() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import nats.micro
 import orjson
 import pytest
+from fastapi import FastAPI
 from google.protobuf.message import Message
 from httpx2 import AsyncClient
 from nats.micro.request import Request
@@ -32,7 +33,7 @@ from flowgate.rpc.v1 import config_push_pb2 as configs
 from flowkit import contracts
 from flowkit.bus import Bus, Outgoing
 from flowkit.embedded import EmbeddedNats
-from flowkit.errors import FlowGateError
+from flowkit.errors import FlowGateError, UnavailableError
 from flowkit.rpc import RpcClient, _packed, _taken
 from flowkit.testing import connected_bus, eventually
 
@@ -199,6 +200,36 @@ async def test_events_come_as_they_happen_and_resume_at_any_replica(bus: Bus, fr
             live = await following(stream, 1)
         assert sorted(data["event_id"] for _, _, data in missed) == ["three", "two"]
         assert (live[0][2]["event_id"], live[0][0]) == ("four", "3-1-0")
+
+
+async def test_a_client_that_is_gone_is_forgotten(app: FastAPI, hub: Hub, token: str) -> None:
+    """Its queue goes with its connection, without waiting for the next event."""
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        serve(app, "127.0.0.1", 0) as port,
+        AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers) as client,
+    ):
+        async with event_stream(client) as stream:
+            await following(stream, 1)
+            assert hub.listeners == 1
+        await eventually(lambda: hub.listeners == 0)
+
+
+async def test_an_order_that_is_not_answered_may_have_been_taken(bus: Bus, owners: MemoryOwners, token: str) -> None:
+    """A 503 on a question is harmless, on an order one has to look; where nobody runs, nothing was taken."""
+
+    async def hang(request: object) -> Any:
+        await asyncio.sleep(0.5)
+        raise UnavailableError("too late")
+
+    path = f"/api/v1/supervisor/agents/{SUPERVISED.instance_id}/restart"
+    async with answering(bus, owners, "agent-registry"), api(bus, token, rpc_timeout_seconds=0.1) as client:
+        assert "all the same" not in (await client.post(path)).json()["detail"]
+        owners.request_restart = hang  # type: ignore[method-assign]
+        async with answering(bus, owners, "supervisor-control"):
+            response = await client.post(path)
+            assert response.status_code == 503
+            assert "may have taken the order all the same" in response.json()["detail"]
 
 
 async def test_a_filter_takes_either_id(bus: Bus, token: str) -> None:

@@ -8,6 +8,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api_gateway.problems import problem
+from flowkit.telemetry import get_log
+
+log = get_log()
 
 
 class AdminTokenGuard:
@@ -30,6 +33,7 @@ class AdminTokenGuard:
         if scheme.lower() == "bearer" and self._is_known(token.strip()):
             await self._app(scope, receive, send)
             return
+        log.info("auth.refused", path=request.url.path, client=request.client and request.client.host)
         challenge, detail = 'Bearer realm="flowgate"', "Send the admin token: Authorization: Bearer <admin_token>."
         if header:
             challenge += ', error="invalid_token"'

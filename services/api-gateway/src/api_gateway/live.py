@@ -141,6 +141,11 @@ class Hub:
         """Whether every stream is being read."""
         return bool(self._tasks) and not any(task.done() for task in self._tasks)
 
+    @property
+    def listeners(self) -> int:
+        """How many listen now."""
+        return len(self._listeners)
+
     async def listen(self, wanted: Wanted, cursor: str | None) -> AsyncGenerator[tuple[str, StoredEvent | None], None]:
         """Events from the cursor on, or from now on, each with the cursor behind it; the first has a cursor only.
 

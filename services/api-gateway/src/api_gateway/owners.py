@@ -198,7 +198,8 @@ async def known_to(owner: str, answer: Awaitable[T]) -> T:
     """The owner's answer on an agent that the registry knows.
 
     Raises:
-        UnavailableError: the owner has not heard of the agent yet: each one reads the agents' reports at its own pace.
+        UnavailableError: it does not answer, or has not heard of the agent yet: each owner reads the agents' reports
+            at its own pace.
     """
     try:
         return await answer
@@ -206,3 +207,20 @@ async def known_to(owner: str, answer: Awaitable[T]) -> T:
         raise UnavailableError(
             f"{owner} has not heard of this agent yet. Try again in a moment.", service=owner
         ) from error
+
+
+async def taken_by(owner: str, answer: Awaitable[T]) -> T:
+    """The owner's answer to an order for an agent that the registry knows.
+
+    Raises:
+        UnavailableError: as `known_to`; an order that was not answered may have been taken all the same.
+    """
+    try:
+        return await known_to(owner, answer)
+    except UnavailableError as error:
+        if isinstance(error.__cause__, TimeoutError | nats.errors.TimeoutError):
+            detail = (
+                f"{error.detail}. It may have taken the order all the same: look at the agent before you repeat it."
+            )
+            raise UnavailableError(detail, **error.extra) from error
+        raise

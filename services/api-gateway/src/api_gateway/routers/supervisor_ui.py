@@ -14,7 +14,7 @@ from api_gateway.owners import (
     OwnersDep,
     find,
     find_supervised,
-    known_to,
+    taken_by,
     unless_down,
     unless_unknown,
 )
@@ -102,7 +102,7 @@ async def push_config(owners: OwnersDep, instance_id: str, push: ConfigPush) -> 
     request = configs.AssignConfigRequest(
         instance_id=gateway.instance_id, gateway_id=gateway.gateway_id, config=push.config, actor=ACTOR
     )
-    delivery = (await known_to(CONFIG_PUSH, owners.assign_config(request))).delivery
+    delivery = (await taken_by(CONFIG_PUSH, owners.assign_config(request))).delivery
     return answer(push_json(delivery), 202, f"/api/v1/deliveries/{delivery.delivery_id}")
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api_gateway.answers import answer, refusals
-from api_gateway.owners import SUPERVISOR_CONTROL, OwnersDep, find, find_supervised, known_to
+from api_gateway.owners import SUPERVISOR_CONTROL, OwnersDep, find, find_supervised, known_to, taken_by
 from api_gateway.schemas.agent import AgentDescriptionResponse, description_json
 from api_gateway.schemas.command import RestartResponse, restart_json
 from api_gateway.schemas.gateway import GatewayFilters, page_json
@@ -96,5 +96,5 @@ async def restart(owners: OwnersDep, instance_id: str) -> Response:
     request = supervisors.RequestRestartRequest(
         instance_id=gateway.instance_id, gateway_id=gateway.gateway_id, actor=ACTOR
     )
-    command = (await known_to(SUPERVISOR_CONTROL, owners.request_restart(request))).command
+    command = (await taken_by(SUPERVISOR_CONTROL, owners.request_restart(request))).command
     return answer(restart_json(command), 202, f"/api/v1/commands/{command.command_id}")

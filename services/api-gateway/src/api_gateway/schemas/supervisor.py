@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any, Literal
 
+from pydantic import ConfigDict
+
 from api_gateway.schemas.agent import (
     AgentDescriptionResponse,
     AgentHealthResponse,
@@ -14,6 +16,7 @@ from api_gateway.schemas.agent import (
 from api_gateway.schemas.command import CommandResponse, command_json
 from api_gateway.schemas.config import AgentConfigResponse, DeliveryResponse, config_json, delivery_json
 from api_gateway.schemas.gateway import (
+    GATEWAY_EXAMPLE,
     GatewayResponse,
     HealthSummary,
     Status,
@@ -115,6 +118,30 @@ class Actions(ApiModel):
 
 class UiAgent(GatewayResponse):
     """A supervisor-managed agent as the UI's list shows it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    **GATEWAY_EXAMPLE,
+                    "supervisor": {
+                        "collector_state": "running",
+                        "collector_started_at": "2026-11-02T08:15:29.000Z",
+                        "collector_starts": 2,
+                        "last_error": None,
+                        "last_error_at": None,
+                        "command": None,
+                        "updated_at": "2026-11-02T08:15:30.125Z",
+                    },
+                    "delivery": None,
+                    "actions": {
+                        "push_config": {"available": True, "capability": "AcceptsRemoteConfig", "reason": None},
+                        "restart": {"available": True, "capability": "AcceptsRestartCommand", "reason": None},
+                    },
+                }
+            ]
+        }
+    )
 
     supervisor: SupervisorState | None
     """State of its supervisor; null when unknown."""

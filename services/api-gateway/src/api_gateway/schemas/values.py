@@ -24,28 +24,28 @@ class ApiModel(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
-def time_text(at: datetime) -> str:
-    """RFC 3339 in UTC, to the millisecond."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+@lru_cache(maxsize=8192)
+def _second(seconds: int) -> str | None:
+    """A whole second since 1970 as RFC 3339 without zone. Rows of a list share most of theirs."""
+    try:
+        return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
+    except OverflowError:
+        return None
 
 
 def stamp(message: Any, field: str) -> str | None:
-    """A message's timestamp field as RFC 3339 in UTC; None when it is unset."""
+    """A message's timestamp field as RFC 3339 in UTC, to the millisecond; None when it is unset or out of range."""
     if not message.HasField(field):
         return None
     at: Timestamp = getattr(message, field)
-    try:
-        exact = _EPOCH + timedelta(seconds=at.seconds, microseconds=at.nanos // 1000)
-    except OverflowError:
-        return None
-    return exact.isoformat(timespec="milliseconds")[:-6] + "Z"
+    second = _second(at.seconds)
+    return second and f"{second}.{at.nanos // 1_000_000:03d}Z"
 
 
 def nano_time(unix_nano: int) -> str | None:
-    """A time in nanoseconds since 1970 as RFC 3339 in UTC; None for 0, which OpAMP uses for "does not run"."""
-    if not unix_nano:
-        return None
-    return (_EPOCH + timedelta(microseconds=unix_nano // 1000)).isoformat(timespec="milliseconds")[:-6] + "Z"
+    """A time in nanoseconds since 1970 likewise; None for 0, which OpAMP uses for "does not run"."""
+    second = _second(unix_nano // 1_000_000_000) if unix_nano else None
+    return second and f"{second}.{unix_nano // 1_000_000 % 1000:03d}Z"
 
 
 def enum_text(enum: EnumTypeWrapper, number: int, prefix: str) -> str | None:
