@@ -38,7 +38,10 @@ _MAX_HELD = 64  # messages of one agent that wait for something slow
 _KNOWN_COMPONENTS = 10_000  # hashes of component lists that need not be asked for again
 _STORE_SECONDS = 0.6  # for a large message to reach the object store
 
+# Names of what every report needs: a look-up in a module costs as much as some of the work.
 _parse = opamp_pb2.AgentToServer.FromString
+_time_ns = time.time_ns
+_STORE, _MAX_INLINE = session.STORE, uplink.MAX_INLINE
 
 
 class Handlers:
@@ -58,6 +61,7 @@ class Handlers:
         self._bus = bus
         self._connections = connections
         self._uplink = to_bus
+        self._report = to_bus.report
         self._delivery = delivery
         self._answer = delivery.answer
         self._presence = presence
@@ -124,22 +128,22 @@ class Handlers:
     def _agent_reported(self, link: Link, agent: Agent, message: opamp_pb2.AgentToServer, data: bytes) -> None:
         sequence_num = message.sequence_num
         fields = fields_of(data)
-        now = self._now()
-        is_announced = agent.is_announced
-        verdict = agent.receive(sequence_num, message.capabilities, fields, hash(data), now)
-        self._presence.heard.add(agent.uid)
-        if agent.link is None:
-            self._connections.polling.start(agent.uid, now)
         if fields & session.DISCONNECT:
-            self._agent_says_goodbye(link, agent, fields, data, sequence_num, is_announced)
+            self._agent_says_goodbye(link, agent, fields, data, sequence_num)
             return
+        verdict = agent.receive(sequence_num, message.capabilities, fields, hash(data))
+        self._presence.heard.add(agent.uid)
+        if agent.is_missing:
+            verdict |= agent.ask(self._now())
+        if agent.link is None:
+            self._connections.polling.start(agent.uid, self._now())
         if fields & _CLOSER_LOOK:
             verdict |= self._look_closer(agent, message, fields)
         waiter = (link, agent, verdict, sequence_num)
-        if verdict & session.STORE:
-            if len(data) > uplink.MAX_INLINE:
+        if verdict & _STORE:
+            if len(data) > _MAX_INLINE:
                 self._hold(agent, self._store_large(agent, fields, data, waiter))
-            elif not self._uplink.report(agent, fields, time.time_ns(), data, waiter):
+            elif not self._report(agent, fields, _time_ns(), data, waiter):
                 self.reports_refused([waiter])
         elif verdict & session.CLONE:
             new_uid = self._connections.split(agent.uid, time.time_ns() // 1_000_000)
@@ -176,10 +180,10 @@ class Handlers:
         is_greeting = agent is None or not agent.has_greeted
         link.send(replies.compose(uid, is_greeting=is_greeting, flags=_FULL_STATE, new_uid=new_uid))
 
-    def _agent_says_goodbye(
-        self, link: Link, agent: Agent, fields: int, data: bytes, sequence_num: int, is_announced: bool
-    ) -> None:
+    def _agent_says_goodbye(self, link: Link, agent: Agent, fields: int, data: bytes, sequence_num: int) -> None:
         """The last report before AgentDisconnect counts as well; an agent that only says goodbye never was there."""
+        is_announced = agent.is_announced
+        agent.receive(sequence_num, 0, fields, hash(data))
         if is_announced and fields & session.STATE:
             self._uplink.report(agent, fields, time.time_ns(), data, (None, agent, 0, sequence_num))
         entry = uplink.disconnected(uplink_pb2.DISCONNECT_REASON_AGENT, time.time_ns())

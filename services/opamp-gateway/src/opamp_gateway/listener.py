@@ -19,6 +19,7 @@ class Listener:
 
     def __init__(self, settings: OpampGatewaySettings, application: Application) -> None:
         self.application = application
+        self.message = application.message
         self.path = settings.path
         self.digests = settings.token_digests
         self.limit = settings.max_message_bytes

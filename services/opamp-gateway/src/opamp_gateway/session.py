@@ -1,4 +1,4 @@
-"""An agent's OpAMP session as a pure state machine: a report and `now` in, a verdict out.
+"""An agent's OpAMP session as a pure state machine: a report in, a verdict out.
 
 Agent Status Compression (specification, Status Reporting): a sub-message that is absent is unchanged, so a report
 that was lost shows as a gap in `sequence_num` and the server asks for the full state. What the text leaves open is
@@ -83,8 +83,11 @@ class Session:
         self._lost = _UNKNOWN
         self._rival = _UNKNOWN
 
-    def receive(self, sequence_num: int, capabilities: int, fields: int, fingerprint: int, now: float) -> int:
-        """Judge a report. `fields` is its bit mask, `fingerprint` tells its bytes from others, `now` is seconds."""
+    def receive(self, sequence_num: int, capabilities: int, fields: int, fingerprint: int) -> int:
+        """Judge a report. `fields` is its bit mask, `fingerprint` tells its bytes from others.
+
+        When `is_missing` is set afterwards, `ask` says whether the answer has to ask for the full state.
+        """
         state = fields & ~_ENVELOPE
         is_news = bool(state) or not self.is_announced
         if capabilities and capabilities != self.capabilities:  # 0 is "unspecified", hence unchanged
@@ -97,7 +100,7 @@ class Session:
                 self.is_missing = True
             self._lost = _UNKNOWN
         elif sequence_num == self.sequence_num and fingerprint == self._fingerprint:
-            return RETRY | self._ask(now)
+            return RETRY
         if sequence_num == self.sequence_num + 1:
             self.sequence_num = sequence_num
             if self.is_missing and self._is_complete(sequence_num, fields):
@@ -110,12 +113,11 @@ class Session:
             self.sequence_num = sequence_num
             self.is_missing = not self._is_complete(sequence_num, fields)
         self._fingerprint = fingerprint
-        verdict = self._ask(now) if self.is_missing else 0
-        if is_news:
-            self.is_announced = True
-            self.known_fields |= fields
-            verdict |= STORE
-        return verdict
+        if not is_news:
+            return 0
+        self.is_announced = True
+        self.known_fields |= fields
+        return STORE
 
     def _is_complete(self, sequence_num: int, fields: int) -> bool:
         """Nothing is omitted, as far as one can tell.
@@ -129,9 +131,9 @@ class Session:
             return True
         return all(fields & field for bit, field in _REPORTS if self.capabilities & bit)
 
-    def _ask(self, now: float) -> int:
+    def ask(self, now: float) -> int:
         """Ask for the full state, but not at wire speed: some agents never count up and would send it for ever."""
-        if not self.is_missing or self._asked_until > now + _ASK_AHEAD * _ASK_EVERY:
+        if self._asked_until > now + _ASK_AHEAD * _ASK_EVERY:
             return 0
         self._asked_until = max(self._asked_until, now) + _ASK_EVERY
         return ASK_FULL_STATE

@@ -18,6 +18,7 @@ from opamp_gateway.content_coding import (
     is_supported,
 )
 from opamp_gateway.replies import ACK_PREFIX
+from opamp_gateway.websocket import read_single_frame
 
 if TYPE_CHECKING:
     from opamp_gateway.connections import Agent
@@ -140,10 +141,11 @@ class Link(asyncio.Protocol):
         if self._state == _WEBSOCKET:
             self._is_heard = True
             if self._frames is None:
-                payload = websocket.read_single_frame(data, self._listener.limit)
+                listener = self._listener
+                payload = read_single_frame(data, listener.limit)
                 if payload is not None:
                     if payload and not payload[0]:
-                        self._listener.application.message(self, payload[1:])
+                        listener.message(self, payload[1:])
                     else:
                         self._odd_message(payload)
                     return

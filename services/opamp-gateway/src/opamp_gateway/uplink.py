@@ -29,15 +29,17 @@ MAX_INLINE = 512 * 1024  # bytes; larger messages go by way of the object store
 _FULL_BATCH = 256 * 1024  # bytes; with the largest entry on top still below NATS' max_payload of 1 MiB
 _RETRY_SECONDS = 0.1
 
-_VARINTS = tuple(bytes((n,)) if n < 128 else bytes((n & 127 | 128, n >> 7)) for n in range(1 << 14))
+_TABLE = 1 << 14  # numbers whose varint has up to two bytes
+_VARINTS = tuple(bytes((n,)) if n < 128 else bytes((n & 127 | 128, n >> 7)) for n in range(_TABLE))
 _ENTRIES, _MESSAGE = b"\x1a", b"\x3a"  # tags: UplinkBatch.entries, UplinkEntry.agent_to_server
-_REPORT = Struct("<3sQB")
+_pack_report = Struct("<3sQB").pack
 _REPORT_TAGS, _FIELDS_TAG = b"\x08\x01\x29", 0x30  # kind=REPORT and received_at's tag; fields' tag
+_REPORT_SIZE = 13  # of those with received_at, and of agent_to_server's tag
 
 
 def varint(number: int) -> bytes:
     """A protobuf varint."""
-    if number < 1 << 14:
+    if number < _TABLE:
         return _VARINTS[number]
     parts = bytearray()
     while number > 127:
@@ -123,17 +125,33 @@ class Uplink:
         """
         if self._reports >= self._max_reports or self._bytes >= self._max_bytes:
             return False
-        entry = b"".join(
+        size, prefix = len(data), agent.entry_prefix
+        fields_text = _VARINTS[fields] if fields < _TABLE else varint(fields)
+        size_text = _VARINTS[size] if size < _TABLE else varint(size)
+        length = len(prefix) + _REPORT_SIZE + len(fields_text) + len(size_text) + size
+        framed = b"".join(
             (
-                agent.entry_prefix,
-                _REPORT.pack(_REPORT_TAGS, received_at, _FIELDS_TAG),
-                varint(fields),
+                _ENTRIES,
+                _VARINTS[length] if length < _TABLE else varint(length),
+                prefix,
+                _pack_report(_REPORT_TAGS, received_at, _FIELDS_TAG),
+                fields_text,
                 _MESSAGE,
-                varint(len(data)),
+                size_text,
                 data,
             )
         )
-        self._add(agent.shard, entry, waiter)
+        shard = self._shards[agent.shard]
+        queue = shard.queue
+        batch = queue[-1] if queue and queue[-1].size < _FULL_BATCH else self._open(shard)
+        batch.entries.append(framed)
+        batch.waiters.append(waiter)
+        length = len(framed)
+        batch.size += length
+        self._bytes += length
+        self._reports += 1
+        if batch.size >= _FULL_BATCH and shard.in_flight is None:
+            self._flush(shard)
         return True
 
     def report_body(self, agent: Agent, fields: int, received_at: int, body_object: str, waiter: Waiter) -> bool:
@@ -146,12 +164,12 @@ class Uplink:
             fields=fields,
             body_object=body_object,
         )
-        self._add(agent.shard, agent.entry_prefix + entry.SerializeToString(), waiter)
+        self._add(agent, entry, waiter)
         return True
 
     def tell(self, agent: Agent, entry: uplink_pb2.UplinkEntry, waiter: Waiter | None = None) -> None:
         """Put something on its way that happened here, whatever waits already: nobody would tell it again."""
-        self._add(agent.shard, agent.entry_prefix + entry.SerializeToString(), waiter, is_kept=True)
+        self._add(agent, entry, waiter, is_kept=True)
 
     def follow(self, agent: Agent, waiter: Waiter) -> bool:
         """Let `waiter` wait for what is under way in the agent's shard; False when nothing is."""
@@ -163,11 +181,14 @@ class Uplink:
         self._reports += 1
         return True
 
-    def _add(self, number: int, entry: bytes, waiter: Waiter | None, is_kept: bool = False) -> None:
-        shard = self._shards[number]
+    def _add(
+        self, agent: Agent, entry: uplink_pb2.UplinkEntry, waiter: Waiter | None, *, is_kept: bool = False
+    ) -> None:
+        shard = self._shards[agent.shard]
         queue = shard.queue
         batch = queue[-1] if queue and queue[-1].size < _FULL_BATCH else self._open(shard)
-        framed = _ENTRIES + varint(len(entry)) + entry
+        serialized = agent.entry_prefix + entry.SerializeToString()
+        framed = _ENTRIES + varint(len(serialized)) + serialized
         batch.entries.append(framed)
         if is_kept:
             batch.kept.append(framed)
@@ -176,7 +197,7 @@ class Uplink:
             self._reports += 1
         batch.size += len(framed)
         self._bytes += len(framed)
-        if shard.in_flight is None and batch.size >= _FULL_BATCH:
+        if batch.size >= _FULL_BATCH and shard.in_flight is None:
             self._flush(shard)
 
     def _open(self, shard: _Shard) -> _Batch:
