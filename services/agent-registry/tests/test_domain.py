@@ -96,7 +96,7 @@ def test_absent_parts_are_kept_and_present_ones_replaced_whole() -> None:
     """Item 45: a smaller description replaces the larger one, a missing one keeps it."""
     gateway = make_gateway()
     domain.apply(gateway, make_report(UID, opamp_pb2.AgentToServer(health=opamp_pb2.ComponentHealth(healthy=False))))
-    assert gateway.attributes["os.type"] == "linux"
+    assert gateway.attributes is not None and gateway.attributes["os.type"] == "linux"
     smaller = opamp_pb2.AgentToServer(agent_description=make_description(service__name="otelcol"))
     (fact,) = domain.apply(gateway, make_report(UID, smaller))
     assert isinstance(fact, facts.AgentDescriptionChanged)

@@ -82,6 +82,10 @@ async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     )
 
 
+async def _keep(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Nothing of a session is ever changed outside its transaction, so there is nothing to reset at a release."""
+
+
 async def connect(url: str, pool_size: int) -> Database:
     """Open the pool.
 
@@ -93,7 +97,9 @@ async def connect(url: str, pool_size: int) -> Database:
         UnavailableError: PostgreSQL does not answer or refuses the credentials.
     """
     try:
-        pool = await asyncpg.create_pool(url, min_size=1, max_size=pool_size, init=_prepare, command_timeout=8.0)
+        pool = await asyncpg.create_pool(
+            url, min_size=1, max_size=pool_size, init=_prepare, reset=_keep, command_timeout=8.0
+        )
     except (*TRANSIENT, asyncpg.PostgresError, ValueError) as error:
         raise UnavailableError(f"PostgreSQL does not answer: {error!r}") from error
     return Database(pool)

@@ -1,7 +1,7 @@
 """OpAMP's words in Python: names of capabilities, canonical ids, and how an agent is told to be managed."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -10,6 +10,7 @@ from flowgate.agent.v1.events_pb2 import ManagementMode
 from opamp.v1 import anyvalue_pb2, opamp_pb2
 from opamp.v1.opamp_pb2 import AgentCapabilities
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PREFIX = "AgentCapabilities_"
 _BITS = {
     value.number: value.name.removeprefix(_PREFIX) for value in AgentCapabilities.DESCRIPTOR.values if value.number
@@ -84,10 +85,8 @@ def time_of(unix_nano: int) -> datetime | None:
     if not unix_nano:
         return None
     try:
-        return datetime.fromtimestamp(unix_nano // 1_000_000_000, UTC).replace(
-            microsecond=unix_nano % 1_000_000_000 // 1000
-        )
-    except (OverflowError, ValueError, OSError):
+        return EPOCH + timedelta(microseconds=unix_nano // 1000)
+    except OverflowError:
         return None
 
 

@@ -26,7 +26,7 @@ from flowkit.rpc import RpcHandler, RpcServer
 from flowkit.service import Ready
 from flowkit.settings import OwnerSettings
 from flowkit.telemetry import get_log
-from flowkit.uplink import ReportsHandler, UplinkConsumer
+from flowkit.uplink import Report, ReportsHandler, UplinkConsumer
 
 log = get_log()
 
@@ -45,6 +45,8 @@ class Routes(Generic[Store]):
         wanted_fields: fields of AgentToServer that it cares for.
         wanted_kinds: kinds of uplink entries, besides reports, that it cares for.
         wants_connections: it also wants reports without any of the fields, since they tell of a connection.
+        wants: has a closer look at a report that the masks let through; a batch with nothing wanted costs no
+            transaction.
         rpc: question → handler.
         events: fact of another service → handler.
         periodic: (seconds, handler) of what is done again and again.
@@ -54,6 +56,7 @@ class Routes(Generic[Store]):
     wanted_fields: int
     wanted_kinds: frozenset[uplink_pb2.EntryKind] = frozenset()
     wants_connections: bool = False
+    wants: Callable[[Report], bool] | None = None
     rpc: Mapping[type[Message], RpcHandler[Store]] = field(default_factory=dict)
     events: Mapping[type[Message], EventHandler[Store]] = field(default_factory=dict)
     periodic: Sequence[tuple[float, PeriodicHandler[Store]]] = ()
@@ -97,6 +100,7 @@ async def serve(
             wanted_fields=routes.wanted_fields,
             wanted_kinds=routes.wanted_kinds,
             wants_connections=routes.wants_connections,
+            wants=routes.wants,
         )
         by_stream: dict[str, dict[type[Message], EventHandler[Store]]] = {}
         for kind, handler in routes.events.items():

@@ -8,12 +8,13 @@ is handled again entry by entry, and an entry that still fails goes to DEAD_LETT
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Generic, TypeVar
+from uuid import UUID
 
 import asyncpg
 import nats.errors
 import nats.js.errors
+from asyncpg.pgproto.pgproto import UUID as FastUUID  # a UUID in C, ten times faster to make
 from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
@@ -23,7 +24,7 @@ from flowkit import contracts, offsets, outbox
 from flowkit.bus import ACK_WAIT, Bus, sequence_of, uplink_durable
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.errors import NotFoundError, UnavailableError
-from flowkit.opamp import uid_text
+from flowkit.opamp import EPOCH, time_of
 from flowkit.telemetry import get_log
 from opamp.v1 import opamp_pb2
 
@@ -40,39 +41,45 @@ class Report:
     Attributes:
         entry: the entry as the ingress wrote it.
         gateway: the ingress replica.
+        uid: the agent.
+        received_at: when the ingress got it.
+        connected_at: when the connection began that it came on.
     """
+
+    __slots__ = ("_message", "connected_at", "entry", "gateway", "received_at", "uid")
 
     def __init__(self, entry: uplink_pb2.UplinkEntry, gateway: str) -> None:
         self.entry = entry
         self.gateway = gateway
+        self.uid: UUID = FastUUID(entry.instance_uid)
+        self.received_at = time_of(entry.received_at_unix_nano) or EPOCH
+        self.connected_at = time_of(entry.connected_at_unix_nano) or EPOCH
+        self._message: opamp_pb2.AgentToServer | None = None
 
     def has(self, fields: int) -> bool:
         """Whether one of these fields of AgentToServer is set (bits of `opamp.field_bit`)."""
         return bool(self.entry.fields & fields)
 
-    @cached_property
+    @property
     def instance_uid(self) -> str:
         """The agent, canonical UUID text."""
-        return uid_text(self.entry.instance_uid)
+        return str(self.uid)
 
-    @cached_property
+    @property
+    def connection_id(self) -> UUID:
+        """The connection that it came on."""
+        return FastUUID(self.entry.connection_id)
+
+    @property
     def message(self) -> opamp_pb2.AgentToServer:
         """What the agent said; parsed when first asked for. Empty for entries that are no message of the agent.
 
         Raises:
             google.protobuf.message.DecodeError: the bytes are damaged.
         """
-        return opamp_pb2.AgentToServer.FromString(self.entry.agent_to_server)
-
-    @property
-    def received_at(self) -> datetime:
-        """When the ingress got it."""
-        return datetime.fromtimestamp(self.entry.received_at_unix_nano / 1e9, UTC)
-
-    @property
-    def connected_at(self) -> datetime:
-        """When the connection began that it came on."""
-        return datetime.fromtimestamp(self.entry.connected_at_unix_nano / 1e9, UTC)
+        if self._message is None:
+            self._message = opamp_pb2.AgentToServer.FromString(self.entry.agent_to_server)
+        return self._message
 
 
 ReportsHandler = Callable[[Store, Sequence[Report], datetime], Awaitable[Sequence[outbox.Effect]]]
@@ -86,6 +93,8 @@ class UplinkConsumer(Generic[Store]):
         service: name of the service, which is the name of its consumers.
         wanted_fields: fields of AgentToServer that it cares for; reports with none of them are not handed over.
         wanted_kinds: kinds of entries other than reports that it cares for.
+        wants_connections: it also cares for reports without any of the fields, since they tell of a connection.
+        wants: has a closer look at a report that the masks let through.
         store: makes the service's store on a connection.
         relay: woken after each commit.
     """
@@ -102,6 +111,7 @@ class UplinkConsumer(Generic[Store]):
         wanted_fields: int,
         wanted_kinds: frozenset[uplink_pb2.EntryKind] = frozenset(),
         wants_connections: bool = False,
+        wants: Callable[[Report], bool] | None = None,
     ) -> None:
         self._bus = bus
         self._database = database
@@ -112,6 +122,7 @@ class UplinkConsumer(Generic[Store]):
         self._wanted_fields = wanted_fields
         self._wanted_kinds = wanted_kinds
         self._wants_all_reports = wants_connections
+        self._wants_report = wants
         self.handled = 0  # entries, since the start
         self.dead = 0  # entries given up
 
@@ -178,7 +189,7 @@ class UplinkConsumer(Generic[Store]):
                     log.error("uplink.body_lost", instance_uid=report.instance_uid, error=str(error))
                     continue
                 report.entry.agent_to_server = body
-        return reports
+        return [one for one in reports if self._wants_report(one)] if self._wants_report is not None else reports
 
     def _wants(self, entry: uplink_pb2.UplinkEntry) -> bool:
         if entry.kind == uplink_pb2.ENTRY_KIND_REPORT:

@@ -44,13 +44,14 @@ class Registry:
 
 async def agents_reported(registry: Registry, reports: Sequence[Report], now: datetime) -> Sequence[Effect]:
     """A batch of the uplink: every report changes its gateway, in order."""
-    uids = {UUID(bytes=report.entry.instance_uid) for report in reports}
+    uids = {report.uid for report in reports}
     uids |= {UUID(bytes=one.entry.previous_instance_uid) for one in reports if one.entry.previous_instance_uid}
-    gateways = await registry.store.load(list(uids))
+    has_description = any(report.entry.fields & domain.DESCRIPTION for report in reports)
+    gateways = await registry.store.load(list(uids), with_attributes=has_description)
     effects: list[Effect] = []
     components: dict[bytes, bytes] = {}
     for report in reports:
-        gateway = gateways.get(UUID(bytes=report.entry.instance_uid))
+        gateway = gateways.get(report.uid)
         if gateway is None:
             gateway, told = await _gateway_of_unknown(registry, report, gateways)
             if gateway is None:

@@ -1,7 +1,7 @@
 """Every SQL statement of agent-registry."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -50,9 +50,11 @@ _REST = {
     "archived_at": "timestamptz",
 }
 _NEW = {"gateway_id": "uuid", "first_seen_at": "timestamptz", **_REST, **_HEALTH, **_SEEN}
-_LOADED = [name for name in _NEW if name not in ("agent_description", "health")]
+_BODIES = {"agent_description", "health"}  # never read for a report
+_KEPT = _BODIES | {"attributes"}  # null means unchanged
+_LOADED = [one.name for one in fields(Gateway) if one.name in _NEW.keys() - _BODIES]
+_LOADED_LEAN = [name if name != "attributes" else "NULL::jsonb" for name in _LOADED]
 _UNSIGNED = {"capabilities", "sequence_num"}
-_BODIES = {"agent_description", "health"}  # written only when they came: null means unchanged
 
 _DETAIL_COLUMNS = (
     "gateway_id, instance_uid, coalesce(name, default_name) AS name, management_mode::text, supervisor_status,"
@@ -77,7 +79,7 @@ def _statement(groups: dict[str, str]) -> str:
     casts = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(columns.values(), 1))
     sets = ", ".join(
         f"{name} = "
-        + (f"coalesce(u.{name}, g.{name})" if name in _BODIES else f"u.{name}")
+        + (f"coalesce(u.{name}, g.{name})" if name in _KEPT else f"u.{name}")
         + ("::management_mode" if name == "management_mode" else "")
         for name in groups
     )
@@ -105,10 +107,14 @@ class GatewayStore:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def load(self, instance_uids: Sequence[UUID]) -> dict[UUID, Gateway]:
-        """Gateways by their agent's instance_uid, without the bodies; unknown ones are left out."""
+    async def load(self, instance_uids: Sequence[UUID], *, with_attributes: bool) -> dict[UUID, Gateway]:
+        """Gateways by their agent's instance_uid, without the bodies; unknown ones are left out.
+
+        Attributes are only of use beside a new description, and decoding them costs as much as all the rest.
+        """
+        columns = ", ".join(_LOADED if with_attributes else _LOADED_LEAN)
         rows = await self._connection.fetch(
-            f"SELECT {', '.join(_LOADED)} FROM gateways WHERE instance_uid = ANY($1::uuid[]) FOR NO KEY UPDATE",
+            f"SELECT {columns} FROM gateways WHERE instance_uid = ANY($1::uuid[]) FOR NO KEY UPDATE",
             instance_uids,
         )
         return {row["instance_uid"]: _gateway(row) for row in rows}
@@ -251,10 +257,10 @@ class GatewayStore:
 
 
 def _gateway(row: asyncpg.Record) -> Gateway:
-    values = dict(row.items())
-    for name in _UNSIGNED:
-        values[name] = unsigned(values[name])
-    return Gateway(**values)
+    gateway = Gateway(*row)  # columns come in the order of the fields
+    gateway.capabilities = unsigned(gateway.capabilities)
+    gateway.sequence_num = unsigned(gateway.sequence_num)
+    return gateway
 
 
 def _column(gateways: Sequence[Gateway], name: str) -> list[Any]:

@@ -47,7 +47,7 @@ class ConfigPush:
 
 async def agents_reported(push: ConfigPush, reports: Sequence[Report], now: datetime) -> Sequence[Effect]:
     """A batch of the uplink: configuration statuses, effective configurations and offers that were sent."""
-    uids = list({UUID(bytes=report.entry.instance_uid) for report in reports})
+    uids = list({report.uid for report in reports})
     agents = await push.store.load_agents(uids)
     deliveries = await push.store.latest(uids)
     stored = dict(deliveries)
@@ -55,7 +55,7 @@ async def agents_reported(push: ConfigPush, reports: Sequence[Report], now: date
     lost: dict[UUID, Report] = {}
     effects: list[Effect] = []
     for report in reports:
-        uid = UUID(bytes=report.entry.instance_uid)
+        uid = report.uid
         agent = agents.setdefault(uid, Agent(uid, UNSEEN))
         if report.connected_at < agent.connected_at:
             continue  # of a connection that a newer one has superseded

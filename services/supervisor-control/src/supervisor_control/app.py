@@ -23,6 +23,7 @@ def routes(settings: Settings) -> Routes[Control]:
         reports=handlers.agents_reported,
         wanted_fields=handlers.HEALTH | handlers.DESCRIPTION,
         wanted_kinds=frozenset({uplink_pb2.ENTRY_KIND_DELIVERED, uplink_pb2.ENTRY_KIND_DISCONNECTED}),
+        wants=handlers.concerns,
         rpc={
             rpc.GetSupervisorRequest: handlers.get_supervisor,
             rpc.ListSupervisorsRequest: handlers.list_supervisors,

@@ -34,9 +34,16 @@ class Control:
     settings: Settings
 
 
+def concerns(report: Report) -> bool:
+    """Whether a report is any business of this service: those of agents that are only looked at are not."""
+    if report.entry.kind != uplink_pb2.ENTRY_KIND_REPORT:
+        return True
+    return not report.message.capabilities or domain.is_kept(report.message.capabilities)
+
+
 async def agents_reported(control: Control, reports: Sequence[Report], now: datetime) -> Sequence[Effect]:
     """A batch of the uplink: health of supervisors, connections that ended, commands that were sent."""
-    uids = list({UUID(bytes=report.entry.instance_uid) for report in reports})
+    uids = list({report.uid for report in reports})
     supervisors = await control.store.load(uids)
     commands = await control.store.open_commands(uids)
     stored = dict(commands)
@@ -44,7 +51,7 @@ async def agents_reported(control: Control, reports: Sequence[Report], now: date
     effects: list[Effect] = []
     records: list[LogRecord] = []
     for report in reports:
-        uid = UUID(bytes=report.entry.instance_uid)
+        uid = report.uid
         supervisor = supervisors.get(uid)
         kind = report.entry.kind
         if kind == uplink_pb2.ENTRY_KIND_DELIVERED:
