@@ -243,7 +243,7 @@ async def test_yaml_that_does_not_parse_is_422_with_its_place(client: AsyncClien
     path = f"/api/v1/supervisor/ui/agents/{SUPERVISED.instance_id}/config"
     response = await client.post(path, json={"config": ":"})
     assert response.status_code == 422
-    assert response.json()["errors"] == [{"loc": None, "message": "expected a key", "line": 1, "column": 1}]
+    assert response.json()["errors"] == [{"loc": "body.config", "message": "expected a key", "line": 1, "column": 1}]
 
 
 @pytest.mark.parametrize(

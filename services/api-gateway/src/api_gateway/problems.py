@@ -35,8 +35,7 @@ def problem(
 ) -> Response:
     """A problem document about this request; `extra` are more members and never hide the standard ones."""
     slug, title, _ = KINDS.get(status) or (f"http-{status}", f"HTTP {status}", "")
-    document = {
-        **extra,
+    standard = {
         "type": TYPE_PREFIX + slug,
         "title": title,
         "status": status,
@@ -44,7 +43,7 @@ def problem(
         "instance": request.url.path,
         "request_id": request.scope.get("state", {}).get("request_id"),
     }
-    return Response(orjson.dumps(document, default=str), status, headers, MEDIA_TYPE)
+    return Response(orjson.dumps(standard | extra | standard, default=str), status, headers, MEDIA_TYPE)
 
 
 def of_flowgate(request: Request, error: Exception) -> Response:

@@ -25,6 +25,7 @@ from api_gateway.schemas.gateway import GatewayFilters
 from api_gateway.schemas.supervisor import UiAgentListResponse, UiAgentResponse, ui_agent_json, ui_detail_json
 from flowgate.rpc.v1 import config_push_pb2 as configs
 from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
+from flowkit.errors import InvalidError
 
 router = APIRouter(prefix="/api/v1/supervisor/ui/agents", tags=["supervisor-ui"], responses=refusals(401, 422, 503))
 
@@ -102,7 +103,12 @@ async def push_config(owners: OwnersDep, instance_id: str, push: ConfigPush) -> 
     request = configs.AssignConfigRequest(
         instance_id=gateway.instance_id, gateway_id=gateway.gateway_id, config=push.config, actor=ACTOR
     )
-    delivery = (await taken_by(CONFIG_PUSH, owners.assign_config(request))).delivery
+    try:
+        delivery = (await taken_by(CONFIG_PUSH, owners.assign_config(request))).delivery
+    except InvalidError as error:
+        for place in error.extra.get("errors", ()):  # line and column are those of the text in this member
+            place.setdefault("loc", "body.config")
+        raise
     return answer(push_json(delivery), 202, f"/api/v1/deliveries/{delivery.delivery_id}")
 
 
