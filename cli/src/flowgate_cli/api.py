@@ -127,6 +127,6 @@ def _places(errors: Sequence[Json], detail: str) -> str:
     for error in errors:
         where = ", ".join(f"{name} {error[name]}" for name in ("line", "column") if error.get(name))
         text = str(error.get("message", ""))
-        if where or (text and text not in detail):
+        if text and text not in detail:
             lines.append(f"\n  {where + ': ' if where else ''}{text}")
     return "".join(lines)

@@ -61,6 +61,70 @@ def up(
 
 
 @app.command()
+def sim(
+    agents: Annotated[int, typer.Option(min=1, max=100_000, help="How many agents.")] = 10,
+    supervised_ratio: Annotated[
+        float, typer.Option(min=0, max=1, help="Part of them under a supervisor; the others are plain extensions.")
+    ] = 0.67,
+    transport: Annotated[str, typer.Option(help="ws, http, or mixed.")] = "ws",
+    url: Annotated[str | None, typer.Option(help="Where agents connect, with --token; several with commas.")] = None,
+    token: Annotated[
+        str | None, typer.Option(envvar="FLOWGATE_ENROLLMENT_TOKEN", help="Enrollment token, with --url.")
+    ] = None,
+    heartbeat: Annotated[float, typer.Option(min=0, help="Seconds between heartbeats; 0 means none.")] = 30.0,
+    report: Annotated[
+        float, typer.Option(min=0, help="Seconds between health reports, for load; 0 means only at a change.")
+    ] = 0.0,
+    apply: Annotated[float, typer.Option(min=0.05, help="Seconds that it takes to apply a configuration.")] = 1.0,
+    validate: Annotated[
+        bool,
+        typer.Option(help="Refuse a bad configuration before it is applied, or let the collector crash on it."),
+    ] = True,
+    seconds: Annotated[float, typer.Option(min=0, help="End after that long; 0 means at Ctrl-C.")] = 0.0,
+    seed: Annotated[str, typer.Option(help="Another word is another fleet, the same word the same one again.")] = "sim",
+    attribute: Annotated[
+        list[str] | None, typer.Option(help="name=value for the agents' descriptions; may be given several times.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Write the counts as JSON at the end.")] = False,
+    connection: ConnectionOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Run simulated agents that behave as real ones do, in both modes.
+
+    They report health and configuration, apply what is pushed (and fail on a bad one), restart, and come back when the
+    server was away. Without --url they connect to the FlowGate of the data folder.
+    """
+    from flowgate_cli import connection as connections
+    from flowgate_cli.sim import FleetPlan
+    from flowgate_cli.sim_command import run as run_sim
+
+    if transport not in ("ws", "http", "mixed"):
+        raise CommandError(f"there is no transport {transport!r}; use ws, http or mixed", 2)
+    if url is not None and not token:
+        raise CommandError("--url needs --token (or FLOWGATE_ENROLLMENT_TOKEN)", 2)
+    pairs = [text.partition("=") for text in attribute or []]
+    if url is not None:
+        urls = tuple(url.split(","))
+    else:
+        found = connections.find(connection, data_dir)
+        urls, token = found.opamp_urls or (found.opamp_url,), token or found.enrollment_token
+    plan = FleetPlan(
+        urls=urls,
+        token=token or "",
+        agents=agents,
+        supervised_ratio=supervised_ratio,
+        transport=transport,
+        heartbeat_seconds=heartbeat,
+        report_seconds=report,
+        apply_seconds=apply,
+        validates=validate,
+        seed=seed,
+        attributes={name: value for name, _, value in pairs},
+    )
+    run_sim(plan, seconds, json_)
+
+
+@app.command()
 def enroll(
     mode: Annotated[str, typer.Argument(help="supervisor (it is managed) or extension (it is only seen).")],
     file: Annotated[
