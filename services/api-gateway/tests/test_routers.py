@@ -6,14 +6,10 @@ import pytest
 from httpx2 import AsyncClient
 from pydantic import BaseModel
 
-from api_gateway.schemas.agent import (
-    AgentDescriptionResponse,
-    AgentHealthResponse,
-    AgentStatusResponse,
-    AgentVersionResponse,
-)
+from api_gateway.schemas.agent import AgentHealthResponse, AgentStatusResponse
 from api_gateway.schemas.command import CommandResponse, RestartResponse
 from api_gateway.schemas.config import AgentConfigResponse, ConfigPushResponse, DeliveryResponse
+from api_gateway.schemas.description import AgentDescriptionResponse, AgentVersionResponse
 from api_gateway.schemas.fleet import FleetSummaryResponse
 from api_gateway.schemas.gateway import GatewayListResponse, GatewayResponse
 from api_gateway.schemas.supervisor import (

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from api_gateway.owners import canonical_id, plain_id
-from api_gateway.schemas import agent, config, event, fleet, gateway, problem, supervisor, values
+from api_gateway.schemas import agent, config, description, event, fleet, gateway, labels, problem, supervisor, values
 from api_gateway.testing import make_gateway
 from flowgate.agent.v1 import events_pb2 as agent_events
 from flowgate.config.v1 import events_pb2 as config_events
@@ -140,8 +140,8 @@ def test_version_holds_the_components_and_what_cannot_be_read_is_left_out() -> N
     available = opamp.AvailableComponents(components={"receivers": receivers}, hash=b"\xab")
     detail.available_components = available.SerializeToString()
     detail.agent_description = b"\xff\xff"
-    body = agent.version_json(detail)
-    agent.AgentVersionResponse.model_validate(body)
+    body = description.version_json(detail)
+    description.AgentVersionResponse.model_validate(body)
     assert body["components"]["receivers"]["components"]["otlp"]["metadata"] == {"type": "otlp"}
     assert (body["components_hash"], body["os_description"], body["version"]) == ("ab", None, "0.149.0")
 
@@ -153,8 +153,8 @@ def test_description_keeps_the_agents_words() -> None:
         identifying_attributes=[KeyValue(key="service.name", value=AnyValue(string_value="otelcol"))],
         non_identifying_attributes=[KeyValue(key="n", value=AnyValue(int_value=3))],
     ).SerializeToString()
-    body = agent.description_json(detail)
-    agent.AgentDescriptionResponse.model_validate(body)
+    body = description.description_json(detail)
+    description.AgentDescriptionResponse.model_validate(body)
     assert (
         body["identifying_attributes"],
         body["non_identifying_attributes"],
@@ -264,22 +264,22 @@ def test_events_speak_the_apis_words() -> None:
 @pytest.mark.parametrize("key", ["env", "a.b/c-d_e.f", "A", "0", "x" * 63, "example.com/" + "x" * 63])
 def test_label_keys_as_kubernetes_has_them(key: str) -> None:
     """Prefix and name within their lengths and letters."""
-    assert key == gateway.label_key(key)
+    assert key == labels.label_key(key)
 
 
 @pytest.mark.parametrize("key", ["", "-a", "a-", "x" * 64, "a b", "/a", "a/", "A.b/c", "a/b/c", "\u00e9", "a\n"])
 def test_other_label_keys_are_refused(key: str) -> None:
     """The message says what is wrong."""
     with pytest.raises(ValueError, match="label key"):
-        gateway.label_key(key)
+        labels.label_key(key)
 
 
 @pytest.mark.parametrize("value", ["-", "x" * 64, "a b", "a\n", "a="])
 def test_label_values_that_kubernetes_would_refuse_are_refused(value: str) -> None:
     """Empty is fine, the rest like names."""
-    assert gateway.label_value("") == ""
+    assert labels.label_value("") == ""
     with pytest.raises(ValueError, match="label value"):
-        gateway.label_value(value)
+        labels.label_value(value)
 
 
 def test_a_patch_tells_unchanged_from_removed() -> None:

@@ -9,17 +9,15 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import nats.micro
-import orjson
 import pytest
 from fastapi import FastAPI
 from google.protobuf.message import Message
 from httpx2 import AsyncClient
-from nats.micro.request import Request
 
 from api_gateway.app import create_app, serve
 from api_gateway.event_log import JetStreamEventLog
@@ -33,39 +31,42 @@ from flowgate.rpc.v1 import config_push_pb2 as configs
 from flowkit import contracts
 from flowkit.bus import Bus, Outgoing
 from flowkit.embedded import EmbeddedNats
-from flowkit.errors import FlowGateError, UnavailableError
-from flowkit.rpc import RpcClient, _packed, _taken
+from flowkit.errors import UnavailableError
+from flowkit.rpc import RpcClient, RpcServer
 from flowkit.testing import connected_bus, eventually
 
 EXTENSION = make_gateway(1).gateway
 SUPERVISED = make_gateway(2, supervised=True).gateway
 
 
-@asynccontextmanager
-async def answering(bus: Bus, owners: MemoryOwners, *services: str) -> AsyncIterator[None]:
-    """These owners answer on the bus as the real ones do, from memory."""
-    async with AsyncExitStack() as stack:
-        for service in services:
-            micro = await nats.micro.add_service(bus.connection, name=service, version="1.0.0", queue_group=service)
-            stack.push_async_callback(micro.stop)
-            for kind, method in contracts.rpc_methods().items():
-                if method.service == service:
-                    handler = _handler(bus, getattr(owners, method.name.replace("-", "_")), kind)
-                    await micro.add_endpoint(name=method.name, subject=method.subject, handler=handler)
+class NoDatabase:
+    """Transactions of owners that keep everything in memory."""
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """Nothing to begin or commit."""
         yield
 
 
-def _handler(bus: Bus, answer: Any, kind: type[Message]) -> Any:
-    async def handle(request: Request) -> None:
-        try:
-            reply = await answer(kind.FromString(await _taken(bus, request.data, request.headers)))
-            data, headers = await _packed(bus, reply.SerializeToString())
-            await request.respond(data, headers=headers)
-        except FlowGateError as error:
-            body = orjson.dumps({"detail": error.detail, "extra": error.extra})
-            await request.respond_error(str(error.code), error.title, data=body)
+@asynccontextmanager
+async def answering(bus: Bus, owners: MemoryOwners, *services: str) -> AsyncIterator[None]:
+    """These owners answer on the bus by flowkit's own server, from memory."""
 
-    return handle
+    def handler(name: str) -> Any:
+        async def handle(store: MemoryOwners, question: Message, now: datetime) -> Message:
+            answer: Message = await getattr(store, name.replace("-", "_"))(question)
+            return answer
+
+        return handle
+
+    async with AsyncExitStack() as stack:
+        for service in services:
+            methods = [(kind, one) for kind, one in contracts.rpc_methods().items() if one.service == service]
+            handlers = {kind: handler(one.name) for kind, one in methods}
+            server = RpcServer(bus, NoDatabase(), None, service, lambda connection: owners, handlers)  # type: ignore[arg-type]
+            await server.start()
+            stack.push_async_callback(server.stop)
+        yield
 
 
 @asynccontextmanager

@@ -8,15 +8,9 @@ from starlette.responses import Response
 
 from api_gateway.answers import answer, refusals
 from api_gateway.owners import CONFIG_PUSH, Owners, OwnersDep, canonical_id, find, unless_down, unless_unknown
-from api_gateway.schemas.agent import (
-    AgentHealthResponse,
-    AgentStatusResponse,
-    AgentVersionResponse,
-    agent_health_json,
-    status_json,
-    version_json,
-)
+from api_gateway.schemas.agent import AgentHealthResponse, AgentStatusResponse, agent_health_json, status_json
 from api_gateway.schemas.config import AgentConfigResponse, config_json
+from api_gateway.schemas.description import AgentVersionResponse, version_json
 from api_gateway.schemas.gateway import (
     FleetFilters,
     GatewayListResponse,

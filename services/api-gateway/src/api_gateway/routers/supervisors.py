@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from api_gateway.answers import answer, refusals
 from api_gateway.owners import SUPERVISOR_CONTROL, OwnersDep, find, find_supervised, known_to, taken_by
-from api_gateway.schemas.agent import AgentDescriptionResponse, description_json
 from api_gateway.schemas.command import RestartResponse, restart_json
+from api_gateway.schemas.description import AgentDescriptionResponse, description_json
 from api_gateway.schemas.gateway import GatewayFilters, page_json
 from api_gateway.schemas.supervisor import (
     LogsResponse,

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, field_validator
 
+from api_gateway.schemas.labels import LabelKey, LabelValue, label_key, label_value
 from api_gateway.schemas.values import ApiModel, capabilities, enum_text, stamp
 from flowgate.agent.v1.events_pb2 import ManagementMode
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
@@ -17,38 +18,7 @@ Sort = Literal[
     "version", "-version", "status", "-status", "health", "-health",
 ]  # fmt: skip
 
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
-_PREFIX = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
-def label_key(key: str) -> str:
-    """A label key by Kubernetes' rule: an optional DNS prefix and `/`, then a name.
-
-    Raises:
-        ValueError: what is wrong with it.
-    """
-    prefix, slash, name = key.rpartition("/")
-    if slash and (len(prefix) > 253 or not _PREFIX.fullmatch(prefix)):
-        raise ValueError(f"label key {key[:80]!r}: the part before / is a DNS name in lower case, 253 letters at most")
-    if len(name) > 63 or not _NAME.fullmatch(name):
-        raise ValueError(
-            f"label key {key[:80]!r}: use 1 to 63 letters, digits, -, _ or ., with a letter or digit at both ends"
-        )
-    return key
-
-
-def label_value(value: str) -> str:
-    """A label value by Kubernetes' rule: empty, or like the name in a key.
-
-    Raises:
-        ValueError: what is wrong with it.
-    """
-    if value and (len(value) > 63 or not _NAME.fullmatch(value)):
-        raise ValueError(
-            f"label value {value[:80]!r}: use up to 63 letters, digits, -, _ or ., with a letter or digit at both ends"
-        )
-    return value
 
 
 def _label_filter(text: str) -> str:
@@ -60,10 +30,6 @@ def _printable(text: str) -> str:
     if _CONTROL.search(text):
         raise ValueError("control characters are not allowed")
     return text
-
-
-LabelKey = Annotated[str, AfterValidator(label_key)]
-LabelValue = Annotated[str, AfterValidator(label_value)]
 
 
 class GatewayFilters(ApiModel):

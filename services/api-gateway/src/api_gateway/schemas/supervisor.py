@@ -5,16 +5,15 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
-from api_gateway.schemas.agent import (
+from api_gateway.schemas.agent import AgentHealthResponse, agent_health_json
+from api_gateway.schemas.command import CommandResponse, command_json
+from api_gateway.schemas.config import AgentConfigResponse, DeliveryResponse, config_json, delivery_json
+from api_gateway.schemas.description import (
     AgentDescriptionResponse,
-    AgentHealthResponse,
     AgentVersionResponse,
-    agent_health_json,
     description_json,
     version_json,
 )
-from api_gateway.schemas.command import CommandResponse, command_json
-from api_gateway.schemas.config import AgentConfigResponse, DeliveryResponse, config_json, delivery_json
 from api_gateway.schemas.gateway import (
     GATEWAY_EXAMPLE,
     GatewayResponse,
