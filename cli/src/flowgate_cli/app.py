@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flowgate_cli import agents
+from flowgate_cli import agents, events
 from flowgate_cli.errors import CommandError
 from flowgate_cli.options import ConnectionOption, DataDirOption
 
@@ -17,6 +17,7 @@ app = typer.Typer(
     help="FlowGate manages fleets of OpenTelemetry Collectors over OpAMP.",
 )
 app.add_typer(agents.app, name="agents")
+app.add_typer(events.app, name="events")
 app.command("status")(agents.status)
 
 
