@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from flowkit import bus as buses
 from flowkit.bus import Outgoing
@@ -29,8 +30,23 @@ _ACK_SECONDS = 2.0  # for JetStream to confirm a batch, before it is sent again
 _MIRROR_SECONDS = 10.0  # for the desired state to be read at the start
 
 
+@dataclass(frozen=True)
+class Running:
+    """An ingress that takes agents."""
+
+    port: int
+    ready: Ready
+
+
 @contextlib.asynccontextmanager
 async def lifespan(settings: OpampGatewaySettings) -> AsyncIterator[Ready]:
+    """The ingress as the run loop wants it."""
+    async with ingress(settings) as running:
+        yield running.ready
+
+
+@contextlib.asynccontextmanager
+async def ingress(settings: OpampGatewaySettings) -> AsyncIterator[Running]:
     """Start the ingress; at the end close every connection, store what is on its way, hand the sessions over."""
     gateway = uuid.uuid4().hex
     bus = await buses.connect(
@@ -76,7 +92,7 @@ async def lifespan(settings: OpampGatewaySettings) -> AsyncIterator[Ready]:
             return {"nats": bus.is_connected, "desired": desired.is_complete}
 
         try:
-            yield ready
+            yield Running(port, ready)
         finally:
             handlers.is_draining = True
             ticker.stop()

@@ -76,28 +76,31 @@ class Handlers:
 
     def message(self, link: Link, data: bytes) -> None:
         """A serialized AgentToServer: answered once, whatever becomes of it."""
+        uid = b""
         try:
             message = _parse(data)
+            uid = message.instance_uid
+            agent = link.agent
+            if agent is None or agent.uid != uid:
+                if len(uid) != 16:
+                    self.malformed(link, f"instance_uid has {len(uid)} bytes instead of 16")
+                    return
+                agent = self._connections.on(link, uid)
+            if message.flags & _RENAME:
+                self._agent_asks_for_uid(link, uid, agent)
+            elif agent is None:
+                self._agent_arrives(link, message, data)
+            elif agent.held is None:
+                self._agent_reported(link, agent, message, data)
+            elif len(agent.held) < _MAX_HELD:
+                agent.held.append((link, data))
+            else:
+                self._refuse(link, uid, "too many messages at once")
         except DecodeError:
             self.malformed(link, "not an AgentToServer message")
-            return
-        uid = message.instance_uid
-        agent = link.agent
-        if agent is None or agent.uid != uid:
-            if len(uid) != 16:
-                self.malformed(link, f"instance_uid has {len(uid)} bytes instead of 16")
-                return
-            agent = self._connections.on(link, uid)
-        if message.flags & _RENAME:
-            self._agent_asks_for_uid(link, uid, agent)
-        elif agent is None:
-            self._agent_arrives(link, message, data)
-        elif agent.held is None:
-            self._agent_reported(link, agent, message, data)
-        elif len(agent.held) < _MAX_HELD:
-            agent.held.append((link, data))
-        else:
-            self._refuse(link, uid, "too many messages at once")
+        except Exception:
+            log.exception("report.failed", agent=uid.hex())
+            link.send(replies.failure(uid))
 
     def malformed(self, link: Link, reason: str) -> None:
         """No AgentToServer: said so without a uid, since other agents may use the same connection (Bad Request)."""
@@ -225,7 +228,11 @@ class Handlers:
         answer = self._answer
         for link, agent, verdict, _ in waiters:
             if link is not None:
-                answer(link, agent, verdict)
+                try:
+                    answer(link, agent, verdict)
+                except Exception:
+                    log.exception("answer.failed", agent=agent.uid.hex())
+                    link.send(replies.failure(agent.uid))
             if verdict & session.FAREWELL and self._connections.get(agent.uid) is not agent:
                 self._handover.save(agent)
 

@@ -1,0 +1,318 @@
+"""A running ingress on a real NATS, and agents that speak to it over both transports."""
+
+import asyncio
+import gzip
+import hashlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, Self
+from uuid import UUID
+
+import pytest
+from nats.aio.msg import Msg
+from websockets.asyncio.client import ClientConnection, connect
+
+from flowgate.uplink.v1 import desired_pb2, uplink_pb2
+from flowkit import contracts
+from flowkit.bus import Bus
+from flowkit.service import Ready
+from flowkit.testing import connected_bus, make_description
+from opamp.v1 import opamp_pb2
+from opamp_gateway import app
+from opamp_gateway.settings import OpampGatewaySettings
+
+TOKEN = "of-a-test"
+AUTHORIZATION = {"Authorization": f"Bearer {TOKEN}"}
+SHARDS = 2
+
+
+@dataclass
+class Gateway:
+    """A running ingress."""
+
+    port: int
+    settings: OpampGatewaySettings
+    ready: Ready
+    stop: Callable[[], Awaitable[None]]
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}{self.settings.path}"
+
+
+@dataclass
+class Response:
+    """What came back over HTTP."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def message(self) -> opamp_pb2.ServerToAgent:
+        body = gzip.decompress(self.body) if self.headers.get("content-encoding") == "gzip" else self.body
+        return opamp_pb2.ServerToAgent.FromString(body)
+
+
+class HttpConnection:
+    """One kept HTTP connection, written by hand, so that requests can be wrong in any way."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def open(cls, port: int) -> Self:
+        return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    async def request(
+        self, body: bytes = b"", method: str = "POST", path: str = "/v1/opamp", **headers: str | None
+    ) -> Response:
+        """Send a request; headers as keywords with _ for -, None leaves one out."""
+        wanted: dict[str, str | None] = {
+            "host": "gate",
+            "content-type": "application/x-protobuf",
+            "authorization": AUTHORIZATION["Authorization"],
+            "content-length": str(len(body)),
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
+        lines = [f"{name}: {value}" for name, value in wanted.items() if value is not None]
+        self.writer.write("\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode() + body)
+        return await self.response()
+
+    async def response(self) -> Response:
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+        first, *lines = head.strip().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        length = int(headers.get("content-length", "0"))
+        return Response(int(first.split()[1]), headers, await self.reader.readexactly(length))
+
+    async def close(self) -> None:
+        self.writer.close()
+        await self.writer.wait_closed()
+
+
+@dataclass
+class Agent:
+    """Counts reports and keeps capabilities, as a real agent does."""
+
+    gateway: Gateway
+    uid: bytes = field(default_factory=lambda: os.urandom(16))
+    capabilities: int = 0x801
+    sequence_num: int = -1
+
+    def message(self, **fields: Any) -> opamp_pb2.AgentToServer:
+        self.sequence_num += 1
+        said = {"sequence_num": self.sequence_num, "capabilities": self.capabilities, **fields}
+        return opamp_pb2.AgentToServer(instance_uid=self.uid, **said)
+
+    def full(self, **fields: Any) -> opamp_pb2.AgentToServer:
+        """A complete report."""
+        return self.message(
+            agent_description=make_description(service__name="collector"),
+            health=opamp_pb2.ComponentHealth(healthy=True),
+            **fields,
+        )
+
+    async def send(self, message: opamp_pb2.AgentToServer) -> opamp_pb2.ServerToAgent:
+        raise NotImplementedError
+
+    async def start(self, **fields: Any) -> Self:
+        """Tell the full state, as after a start; the reply is the greeting."""
+        reply = await self.send(self.full(**fields))
+        assert reply.capabilities and not reply.flags, reply
+        return self
+
+    async def report(self, **fields: Any) -> opamp_pb2.ServerToAgent:
+        """Send a report with these fields; a bare heartbeat without any."""
+        return await self.send(self.message(**fields))
+
+    async def healthy(self, is_healthy: bool = True) -> opamp_pb2.ServerToAgent:
+        return await self.report(health=opamp_pb2.ComponentHealth(healthy=is_healthy))
+
+
+@dataclass
+class WebSocketAgent(Agent):
+    """Speaks over a WebSocket of the well-known library."""
+
+    socket: ClientConnection | None = None
+
+    async def send(self, message: opamp_pb2.AgentToServer) -> opamp_pb2.ServerToAgent:
+        assert self.socket is not None
+        await self.socket.send(b"\x00" + message.SerializeToString())
+        return await self.receive()
+
+    async def receive(self) -> opamp_pb2.ServerToAgent:
+        assert self.socket is not None
+        async with asyncio.timeout(5):
+            data = await self.socket.recv()
+        assert isinstance(data, bytes) and data[0] == 0, "Item 7: every frame is binary and begins with 0"
+        reply = opamp_pb2.ServerToAgent.FromString(data[1:])
+        assert not reply.capabilities & ~0x7F and not reply.flags & ~0x3, "Item 6: reserved bits are 0"
+        return reply
+
+    async def close(self) -> None:
+        assert self.socket is not None
+        await self.socket.close()
+
+
+@dataclass
+class HttpAgent(Agent):
+    """Polls over one kept HTTP connection."""
+
+    http: HttpConnection | None = None
+
+    async def send(self, message: opamp_pb2.AgentToServer) -> opamp_pb2.ServerToAgent:
+        assert self.http is not None
+        async with asyncio.timeout(5):
+            response = await self.http.request(message.SerializeToString())
+        assert response.status == 200, response
+        reply = response.message
+        assert not reply.capabilities & ~0x7F and not reply.flags & ~0x3, "Item 6: reserved bits are 0"
+        return reply
+
+    async def close(self) -> None:
+        assert self.http is not None
+        await self.http.close()
+
+
+@dataclass
+class Heard:
+    """The uplink as its readers see it."""
+
+    entries: list[uplink_pb2.UplinkEntry] = field(default_factory=list)
+
+    async def take(self, message: Msg) -> None:
+        self.entries += uplink_pb2.UplinkBatch.FromString(message.data).entries
+
+    def of(self, uid: bytes, kind: int | None = None) -> list[uplink_pb2.UplinkEntry]:
+        """Entries of an agent, in order."""
+        return [e for e in self.entries if e.instance_uid == uid and kind in (None, e.kind)]
+
+    def reports(self, uid: bytes) -> list[opamp_pb2.AgentToServer]:
+        return [
+            opamp_pb2.AgentToServer.FromString(e.agent_to_server) for e in self.of(uid, uplink_pb2.ENTRY_KIND_REPORT)
+        ]
+
+    def reasons(self, uid: bytes) -> list[int]:
+        """Why its connections ended."""
+        return [e.reason for e in self.of(uid, uplink_pb2.ENTRY_KIND_DISCONNECTED)]
+
+
+class Wishes:
+    """Writes the desired state as its owners do."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def config(self, uid: bytes, text: bytes, wish: str = "delivery-1", **state: Any) -> bytes:
+        """Wish a configuration; returns its hash."""
+        config_hash = hashlib.sha256(text).digest()
+        config = opamp_pb2.AgentRemoteConfig(config_hash=config_hash)
+        config.config.config_map[""].body = text
+        config.config.config_map[""].content_type = "text/yaml"
+        name = f"config-{config_hash.hex()}"
+        await self._bus.put_body(contracts.BODIES, name, config.SerializeToString())
+        desired = desired_pb2.DesiredConfig(config_hash=config_hash, body_object=name)
+        await self._put(uid, "config", desired_pb2.DesiredState(id=wish, config=desired, **state))
+        return config_hash
+
+    async def restart(self, uid: bytes, wish: str = "command-1", **state: Any) -> None:
+        """Wish a restart."""
+        command = desired_pb2.DesiredCommand(type=0)
+        await self._put(uid, "command", desired_pb2.DesiredState(id=wish, command=command, **state))
+
+    async def _put(self, uid: bytes, facet: str, state: desired_pb2.DesiredState) -> None:
+        bucket = await self._bus.kv(contracts.AGENT_DESIRED)
+        await bucket.put(f"{UUID(bytes=uid)}.{facet}", state.SerializeToString())
+
+    async def fulfil(self, uid: bytes, facet: str) -> None:
+        """The owner is done with it."""
+        bucket = await self._bus.kv(contracts.AGENT_DESIRED)
+        await bucket.delete(f"{UUID(bytes=uid)}.{facet}")
+
+
+StartGateway = Callable[..., Awaitable[Gateway]]
+
+
+@pytest.fixture
+async def bus(nats_url: str) -> AsyncIterator[Bus]:
+    async with connected_bus(nats_url, SHARDS) as connected:
+        yield connected
+
+
+@pytest.fixture
+async def heard(bus: Bus) -> Heard:
+    uplink = Heard()
+    await bus.connection.subscribe("flowgate.uplink.v1.*", cb=uplink.take)
+    await bus.connection.flush()
+    return uplink
+
+
+@pytest.fixture
+def wishes(bus: Bus) -> Wishes:
+    return Wishes(bus)
+
+
+@pytest.fixture
+async def start_gateway(nats_url: str) -> AsyncIterator[StartGateway]:
+    """Starts an ingress with these settings; it stops with the test, or when its `stop` is called."""
+    async with AsyncExitStack() as stack:
+
+        async def start(url: str = nats_url, **changes: Any) -> Gateway:
+            settings = OpampGatewaySettings(
+                nats_url=url,
+                uplink_shards=SHARDS,
+                host="127.0.0.1",
+                port=0,
+                enrollment_token_sha256=hashlib.sha256(TOKEN.encode()).hexdigest(),
+                drain_seconds=0.0,
+                **changes,
+            )
+            own = AsyncExitStack()
+            running = await own.enter_async_context(app.ingress(settings))
+            stack.push_async_callback(own.aclose)
+            return Gateway(running.port, settings, running.ready, own.aclose)
+
+        yield start
+
+
+@pytest.fixture
+async def gateway(start_gateway: StartGateway) -> Gateway:
+    return await start_gateway()
+
+
+@pytest.fixture
+async def open_ws() -> AsyncIterator[Callable[..., Awaitable[WebSocketAgent]]]:
+    """Connects an agent over a WebSocket; several on one with `socket`."""
+    async with AsyncExitStack() as stack:
+
+        async def open_agent(gateway: Gateway, **agent: Any) -> WebSocketAgent:
+            socket = agent.pop("socket", None)
+            if socket is None:
+                socket = await stack.enter_async_context(
+                    connect(gateway.ws_url, additional_headers=AUTHORIZATION, max_size=None)
+                )
+            return WebSocketAgent(gateway, socket=socket, **agent)
+
+        yield open_agent
+
+
+@pytest.fixture
+async def open_http() -> AsyncIterator[Callable[..., Awaitable[HttpAgent]]]:
+    """Connects an agent over HTTP."""
+    async with AsyncExitStack() as stack:
+
+        async def open_agent(gateway: Gateway, **agent: Any) -> HttpAgent:
+            http = await HttpConnection.open(gateway.port)
+            stack.push_async_callback(http.close)
+            return HttpAgent(gateway, http=http, **agent)
+
+        yield open_agent
+
+
+@pytest.fixture(params=["websocket", "http"])
+def open_agent(request: pytest.FixtureRequest) -> Callable[..., Awaitable[Agent]]:
+    """Connects an agent over each of the two transports in turn."""
+    return request.getfixturevalue("open_ws" if request.param == "websocket" else "open_http")
