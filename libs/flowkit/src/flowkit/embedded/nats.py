@@ -25,57 +25,48 @@ from flowkit.embedded.process import (
 )
 
 READY_SECONDS = 20.0
+ACCOUNT = "FLOWGATE"
+EVENTS = "flowgate.evt.>"
 # Streams reserve their max_bytes when they are made; the disk itself is the limit that counts.
 MAX_FILE_STORE = 256 << 30  # bytes
 
 
 @dataclass(frozen=True, slots=True)
 class NatsUser:
-    """Who may connect. Empty `publish` and `subscribe` together mean: everything."""
+    """Who may connect.
+
+    Attributes:
+        event_streams: empty for one who may do everything. Else the user can read these streams by direct get, hear
+            `flowgate.evt.>` live, and nothing else.
+    """
 
     name: str
     password: str = field(repr=False)
-    publish: Sequence[str] = ()
-    deny_publish: Sequence[str] = ()
-    subscribe: Sequence[str] = ()
-
-    def entry(self) -> dict[str, object]:
-        """The user as nats-server's configuration wants it."""
-        entry: dict[str, object] = {"user": self.name, "password": self.password}
-        if self.publish or self.subscribe:
-            entry["permissions"] = {
-                "publish": {"allow": list(self.publish), "deny": list(self.deny_publish)},
-                "subscribe": {"allow": list(self.subscribe)},
-            }
-        return entry
+    event_streams: Sequence[str] = ()
 
 
-def events_reader(name: str, password: str, streams: Sequence[str], services: Sequence[str]) -> NatsUser:
-    """A user who can read `flowgate.evt.>` and nothing else, live or by consumers of its own.
+def accounts(users: Sequence[NatsUser]) -> dict[str, object]:
+    """The `accounts` of nats-server's configuration.
 
-    Its client needs the inbox prefix `_INBOX_<name>`. The services' durable consumers (named after them) are
-    theirs alone: reading or acknowledging on one of them would take facts away from its service.
+    Readers live in an account of their own, which imports what they may read. Permissions within one account would
+    not do: whoever may ask JetStream anything there names the subject of the answer, as reply or as a consumer's
+    deliver subject, and so could have a stored event sent to a service as an order. Between accounts the answer
+    goes back to the asker only.
     """
-    allow, deny = ["$JS.API.INFO", "$JS.API.STREAM.NAMES"], []
-    for stream in streams:
-        api = "$JS.API.CONSUMER"
-        allow += [
-            f"$JS.API.STREAM.INFO.{stream}",
-            f"{api}.CREATE.{stream}",
-            f"{api}.CREATE.{stream}.>",
-            f"{api}.INFO.{stream}.*",
-            f"{api}.MSG.NEXT.{stream}.*",
-            f"$JS.ACK.{stream}.>",
-            f"$JS.FC.{stream}.>",
+    exports: list[dict[str, str]] = []
+    readers: dict[str, object] = {}
+    for user in (one for one in users if one.event_streams):
+        gets = [f"$JS.API.DIRECT.GET.{stream}" for stream in user.event_streams]
+        exports = [{"stream": EVENTS}, *({"service": get, "response_type": "stream"} for get in gets)]
+        imports = [
+            {"stream": {"account": ACCOUNT, "subject": EVENTS}},
+            *({"service": {"account": ACCOUNT, "subject": get}} for get in gets),
         ]
-        for service in services:
-            deny += [
-                f"{api}.CREATE.{stream}.{service}",
-                f"{api}.CREATE.{stream}.{service}.>",
-                f"{api}.MSG.NEXT.{stream}.{service}",
-                f"$JS.ACK.{stream}.{service}.>",
-            ]
-    return NatsUser(name, password, allow, deny, ["flowgate.evt.>", f"_INBOX_{name}.>"])
+        permissions = {"publish": {"allow": gets}, "subscribe": {"allow": [EVENTS, "_INBOX.>"]}}
+        entry = {"user": user.name, "password": user.password, "permissions": permissions}
+        readers[user.name.upper()] = {"users": [entry], "imports": imports}
+    full = [{"user": user.name, "password": user.password} for user in users if not user.event_streams]
+    return {ACCOUNT: {"jetstream": "enabled", "users": full, "exports": exports}, **readers}
 
 
 class EmbeddedNats:
@@ -202,7 +193,7 @@ class EmbeddedNats:
                     "max_file_store": MAX_FILE_STORE,
                     "sync_interval": "10s",
                 },
-                "authorization": {"users": [user.entry() for user in self.users]},
+                "accounts": accounts(self.users),
             },
             indent=1,
         )
