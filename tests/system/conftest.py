@@ -99,12 +99,12 @@ def stop(running: Flowgate) -> None:
 
 
 @pytest.fixture
-def flowgate_up(tmp_path: Path) -> Iterator[Callable[..., Flowgate]]:
+def flowgate_up(data_dir: Path) -> Iterator[Callable[..., Flowgate]]:
     """Starts `flowgate up`; what was started is stopped at the end of the test."""
     started: list[Flowgate] = []
 
     def up(*arguments: str, **changes: Any) -> Flowgate:
-        running = start(changes.pop("data_dir", tmp_path / "flowgate"), *arguments, **changes)
+        running = start(changes.pop("data_dir", data_dir / "flowgate"), *arguments, **changes)
         started.append(running)
         return running
 

@@ -7,6 +7,7 @@ testcontainers where a Docker engine answers and has the image, else from the em
 import asyncio
 import inspect
 import os
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -101,8 +102,16 @@ def fresh_nats_url(tmp_path: Path) -> Iterator[str]:
         yield server.url
 
 
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """An empty folder that other users can be let into: pytest's own is closed again by the next run of pytest, and
+    then the account of PostgreSQL cannot reach its files."""
+    with tempfile.TemporaryDirectory(prefix="flowgate-test-") as folder:
+        yield Path(folder)
+
+
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """A real PostgreSQL, as a role that may do everything, shared by the tests of a session."""
     with ExitStack() as stack:
         given = os.environ.get("FLOWGATE_TEST_DATABASE_URL")
@@ -114,7 +123,8 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             container = stack.enter_context(PostgresContainer("postgres:18", driver=None))
             yield container.get_connection_url()
         else:
-            yield stack.enter_context(EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))).url
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="flowgate-test-"))
+            yield stack.enter_context(EmbeddedPostgres(Path(folder) / "postgres")).url
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,295 @@
+"""The frame on a real nats-server and a real PostgreSQL: uplink, outbox, rpc, followers, jobs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from flowgate.agent.v1 import events_pb2 as facts
+from flowgate.rpc.v1 import agent_registry_pb2 as rpc
+from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
+from flowgate.uplink.v1 import dead_letters_pb2, desired_pb2, uplink_pb2
+from flowkit import contracts, opamp
+from flowkit.bus import Bus, Outgoing
+from flowkit.db import Connection
+from flowkit.errors import ConflictError, FlowGateError, InvalidError, NotFoundError, UnavailableError
+from flowkit.outbox import Desired, Effect
+from flowkit.owner import Routes, serve
+from flowkit.rpc import Reply, RpcClient
+from flowkit.settings import OwnerSettings
+from flowkit.testing import connected_bus, eventually, make_report
+from flowkit.uplink import Report
+from opamp.v1 import opamp_pb2
+
+HEALTH = opamp.field_bit("health")
+
+
+class Notes:
+    """A store for these tests: it keeps what the handlers saw, in the tables that agent-registry has anyway."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    async def note(self, text: str) -> None:
+        await self.connection.execute(
+            "INSERT INTO available_components (hash, components) VALUES (gen_random_uuid()::text::bytea, $1)",
+            text.encode(),
+        )
+
+
+async def reported(notes: Notes, reports: Sequence[Report], now: datetime) -> Sequence[Effect]:
+    """Notes every report; "poison" fails as bad data does, and a fact tells of each."""
+    effects: list[Effect] = []
+    for report in reports:
+        text = report.message.health.last_error
+        if text == "poison":
+            raise ValueError(text)
+        await notes.note(text)
+        effects.append(facts.AgentHealthChanged(instance_uid=report.instance_uid, last_error=text))
+    return effects
+
+
+async def ask(notes: Notes, question: rpc.GetGatewayRequest, now: datetime) -> Reply:
+    """Answers or fails as the id says."""
+    errors: dict[str, Exception] = {
+        "missing": NotFoundError("there is none"),
+        "busy": ConflictError("not now", capability="X"),
+        "wrong": InvalidError("no", errors=[{"message": "m", "line": 1}]),
+        "broken": RuntimeError("secret"),
+    }
+    if question.id in errors:
+        raise errors[question.id]
+    wish = desired_pb2.DesiredState(id=question.id)
+    detail = rpc.GatewayDetail(agent_description=b"x" * (2 * 1024 * 1024 if question.id == "large" else 1))
+    return Reply(rpc.GetGatewayResponse(detail=detail), [Desired("uid", "config", wish)])
+
+
+async def status_changed(notes: Notes, fact: supervisor_facts.SupervisorStatusChanged, now: datetime) -> list[Effect]:
+    """Notes the fact; "poison" fails."""
+    if fact.last_error == "poison":
+        raise ValueError("poison")
+    await notes.note(fact.last_error)
+    return []
+
+
+async def tick(notes: Notes, now: datetime) -> list[Effect]:
+    """Notes that the job ran."""
+    await notes.note("tick")
+    return []
+
+
+ROUTES: Routes[Notes] = Routes(
+    reports=reported,
+    wanted_fields=HEALTH,
+    rpc={rpc.GetGatewayRequest: ask},
+    events={supervisor_facts.SupervisorStatusChanged: status_changed},
+)
+
+
+class Frame:
+    """A running owner with what a test needs to talk to it."""
+
+    def __init__(self, bus: Bus, database: str) -> None:
+        self.bus = bus
+        self.database = database
+
+    async def notes(self) -> list[str]:
+        connection = await asyncpg.connect(self.database)
+        rows = await connection.fetch("SELECT components FROM available_components")
+        await connection.close()
+        return sorted(row["components"].decode() for row in rows)
+
+    async def publish(self, *texts: str, message_id: str) -> None:
+        """One batch in shard 0."""
+        entries = [
+            make_report(UUID(int=n), opamp_pb2.AgentToServer(health=opamp_pb2.ComponentHealth(last_error=text))).entry
+            for n, text in enumerate(texts)
+        ]
+        batch = uplink_pb2.UplinkBatch(shard=0, gateway="g", entries=entries)
+        await self.bus.publish(Outgoing(contracts.subject_of(batch), message_id, batch.SerializeToString(), {}))
+
+    async def stored(self, stream: str) -> int:
+        return int((await self.bus.jetstream.stream_info(stream)).state.messages)
+
+
+@asynccontextmanager
+async def running(nats_url: str, database: str, routes: Routes[Notes] = ROUTES) -> AsyncIterator[Frame]:
+    settings = OwnerSettings(FLOWGATE_NATS_URL=nats_url, FLOWGATE_DATABASE_URL=database, FLOWGATE_UPLINK_SHARDS=2)  # type: ignore[call-arg]
+    async with (
+        serve("agent-registry", settings, lambda bus, connection: Notes(connection), routes) as ready,
+        connected_bus(nats_url) as bus,
+    ):
+        assert await ready() == {"nats": True, "postgresql": True, "work": True}
+        yield Frame(bus, database)
+
+
+@pytest.fixture
+async def frame(fresh_nats_url: str, database_url: Callable[[str], str]) -> AsyncIterator[Frame]:
+    async with running(fresh_nats_url, database_url("agent_registry")) as one:
+        yield one
+
+
+async def test_a_batch_has_one_effect_however_often_it_is_sent(frame: Frame) -> None:
+    """The same Nats-Msg-Id is stored once; another batch is another one."""
+    await frame.publish("a", "b", message_id="1")
+    await frame.publish("a", "b", message_id="1")
+    await frame.publish("c", message_id="2")
+    await eventually(frame.notes, until=lambda notes: notes == ["a", "b", "c"])
+    await eventually(lambda: frame.stored("AGENT_EVENTS"), until=lambda many: many == 3)
+
+
+async def test_a_batch_that_is_delivered_again_is_skipped(
+    fresh_nats_url: str, database_url: Callable[[str], str]
+) -> None:
+    """The offset is in the transaction: a second owner that gets the same message does nothing."""
+    database = database_url("agent_registry")
+    async with running(fresh_nats_url, database) as frame:
+        await frame.publish("a", message_id="1")
+        await eventually(frame.notes, until=lambda notes: notes == ["a"])
+        await frame.bus.jetstream.delete_consumer(contracts.UPLINK, "agent-registry-0")
+        connection = await asyncpg.connect(database)
+        offset = await connection.fetchval("SELECT stream_sequence FROM stream_offsets WHERE stream = 'UPLINK'")
+        await connection.execute("UPDATE stream_offsets SET stream_sequence = 5 WHERE stream = 'UPLINK'")
+        await connection.close()
+    assert offset == 1
+    async with running(fresh_nats_url, database) as frame:
+        for number in range(2, 6):
+            await frame.publish("skipped", message_id=str(number))
+        await frame.publish("b", message_id="6")
+        await eventually(frame.notes, until=lambda notes: notes == ["a", "b"])
+
+
+async def test_an_entry_that_fails_is_put_aside_and_the_rest_is_handled(frame: Frame) -> None:
+    """DEAD_LETTERS holds the entry with its error; the shard goes on."""
+    await frame.publish("a", "poison", "b", message_id="1")
+    await frame.publish("c", message_id="2")
+    await eventually(frame.notes, until=lambda notes: notes == ["a", "b", "c"])
+    await eventually(lambda: frame.stored("DEAD_LETTERS"), until=lambda many: many == 1)
+    stored = await frame.bus.jetstream.get_last_msg("DEAD_LETTERS", "flowgate.dead-letters.v1.agent-registry")
+    letter = dead_letters_pb2.DeadLetter.FromString(stored.data or b"")
+    assert "poison" in letter.error and letter.entry.instance_uid == UUID(int=1).bytes
+
+
+async def test_a_report_without_wanted_fields_costs_nothing(frame: Frame) -> None:
+    """Acknowledged without a transaction: interest retention lets the stream run empty."""
+    entry = make_report(UUID(int=1), opamp_pb2.AgentToServer(sequence_num=4)).entry
+    batch = uplink_pb2.UplinkBatch(shard=0, gateway="g", entries=[entry])
+    for other in ("config-push-0", "supervisor-control-0"):
+        await frame.bus.jetstream.delete_consumer(contracts.UPLINK, other)
+    await frame.bus.publish(Outgoing(contracts.subject_of(batch), "1", batch.SerializeToString(), {}))
+    await eventually(lambda: frame.stored(contracts.UPLINK), until=lambda many: many == 0)
+    assert await frame.notes() == []
+
+
+async def test_a_large_body_comes_through_the_object_store(frame: Frame) -> None:
+    """The entry names it."""
+    message = opamp_pb2.AgentToServer(health=opamp_pb2.ComponentHealth(last_error="large"))
+    await frame.bus.put_body(contracts.UPLINK_BODIES, "body-1", message.SerializeToString())
+    entry = make_report(UUID(int=1)).entry
+    entry.ClearField("agent_to_server")
+    entry.fields, entry.body_object = HEALTH, "body-1"
+    batch = uplink_pb2.UplinkBatch(shard=0, gateway="g", entries=[entry])
+    await frame.bus.publish(Outgoing(contracts.subject_of(batch), "1", batch.SerializeToString(), {}))
+    await eventually(frame.notes, until=lambda notes: notes == ["large"])
+
+
+async def test_facts_carry_cloudevents_headers_and_their_order(frame: Frame) -> None:
+    """Binary mode: ce-* headers, the payload is the bare message."""
+    await frame.publish(*(str(n) for n in range(30)), message_id="1")
+    subscription = await frame.bus.jetstream.subscribe("flowgate.evt.agent.v1.>", ordered_consumer=True)
+    messages = [await subscription.next_msg(timeout=5) for _ in range(30)]
+    told = [facts.AgentHealthChanged.FromString(message.data).last_error for message in messages]
+    assert told == [str(n) for n in range(30)]
+    headers = messages[0].headers
+    assert headers is not None
+    assert headers["ce-type"] == "flowgate.agent.v1.AgentHealthChanged"
+    assert headers["ce-source"] == "/flowgate/agent-registry"
+    assert headers["ce-id"] == headers["Nats-Msg-Id"]
+    assert headers["ce-subject"] == str(UUID(int=0))
+
+
+async def test_a_wish_reaches_the_bucket_and_leaves_it(frame: Frame) -> None:
+    """Effects of an rpc: the state and the wish are one transaction."""
+    client = RpcClient(frame.bus)
+    await client.call(rpc.GetGatewayRequest(id="w"), rpc.GetGatewayResponse)
+    bucket = await frame.bus.kv(contracts.AGENT_DESIRED)
+
+    async def wished() -> str:
+        keys = await bucket.keys() if (await bucket.status()).values else []
+        return desired_pb2.DesiredState.FromString((await bucket.get(keys[0])).value or b"").id if keys else ""
+
+    await eventually(wished, until=lambda found: found == "w")
+
+
+async def test_errors_cross_the_bus_as_what_they_are(frame: Frame) -> None:
+    """Kind, words and extra members; an internal error says nothing of its inside."""
+    client = RpcClient(frame.bus)
+
+    async def error_of(id_: str) -> FlowGateError:
+        with pytest.raises(FlowGateError) as caught:
+            await client.call(rpc.GetGatewayRequest(id=id_), rpc.GetGatewayResponse)
+        return caught.value
+
+    assert isinstance(await error_of("missing"), NotFoundError)
+    busy = await error_of("busy")
+    assert (type(busy), busy.extra) == (ConflictError, {"capability": "X"})
+    wrong = await error_of("wrong")
+    assert wrong.extra["errors"] == [{"message": "m", "line": 1}]
+    broken = await error_of("broken")
+    assert type(broken) is FlowGateError and "secret" not in broken.detail
+
+
+async def test_an_owner_that_is_away_is_named(frame: Frame) -> None:
+    """No responder: told at once."""
+    with pytest.raises(UnavailableError, match="agent-registry is not running"):
+        await RpcClient(frame.bus).call(rpc.ListGatewaysRequest(), rpc.ListGatewaysResponse)
+
+
+async def test_answers_above_the_limit_of_a_message_come_whole(frame: Frame) -> None:
+    """2 MiB through the object store, deleted after it was read."""
+    answer = await RpcClient(frame.bus, timeout=5).call(rpc.GetGatewayRequest(id="large"), rpc.GetGatewayResponse)
+    assert len(answer.detail.agent_description) == 2 * 1024 * 1024
+
+
+async def test_an_event_is_followed_once_and_a_bad_one_put_aside(frame: Frame) -> None:
+    """The same guarantees as for the uplink."""
+    for number, text in enumerate(["a", "poison", "b"]):
+        fact = supervisor_facts.SupervisorStatusChanged(instance_uid=str(UUID(int=1)), last_error=text)
+        await frame.bus.publish(Outgoing(contracts.subject_of(fact), str(number), fact.SerializeToString(), {}))
+    await eventually(frame.notes, until=lambda notes: notes == ["a", "b"])
+    await eventually(lambda: frame.stored("DEAD_LETTERS"), until=lambda many: many == 1)
+
+
+async def test_a_job_runs_on_one_replica_at_a_time(fresh_nats_url: str, database_url: Callable[[str], str]) -> None:
+    """Both replicas are due, the lock lets one in."""
+    routes: Routes[Notes] = Routes(reports=reported, wanted_fields=HEALTH, periodic=[(0.05, tick)])
+    database = database_url("agent_registry")
+    blocker = await asyncpg.connect(database)
+    transaction = blocker.transaction()
+    await transaction.start()
+    await blocker.execute("SELECT pg_advisory_xact_lock(hashtext(current_schema() || ':job:tick'))")
+    async with running(fresh_nats_url, database, routes) as frame:
+        await asyncio.sleep(0.3)
+        assert await frame.notes() == []
+        await transaction.rollback()
+        await eventually(frame.notes, until=lambda notes: "tick" in notes)
+    await blocker.close()
+
+
+async def test_an_owner_does_not_start_without_its_servers(database_url: Callable[[str], str]) -> None:
+    """A clear error, not a hang."""
+    with pytest.raises(UnavailableError, match="NATS does not answer"):
+        async with running("nats://127.0.0.1:9", database_url("agent_registry")):
+            raise AssertionError("started")
+
+
+async def test_an_owner_sees_no_other_schema(database_url: Callable[[str], str]) -> None:
+    """Each role owns its schema and may not look into another one."""
+    connection = await asyncpg.connect(database_url("config_push"))
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.fetch("SELECT * FROM agent_registry.gateways")
+    await connection.close()
