@@ -1,0 +1,57 @@
+"""Collector configurations for the tests, and pushing them."""
+
+from interop_agents import Supervisor
+from interop_flowgate import Api, Json
+
+
+def good(name: str) -> str:
+    """One that runs; its exporter has this name, so that its effect can be seen."""
+    return f"""\
+# pushed by a test, with a comment
+receivers:
+  nop:
+processors:
+  batch/{name}:
+exporters:
+  debug/{name}:
+service:
+  pipelines:
+    metrics:
+      receivers: [nop]
+      processors: [batch/{name}]
+      exporters: [debug/{name}]
+"""
+
+
+UNSTARTABLE = """\
+receivers:
+  nop:
+exporters:
+  no_such_exporter:
+service:
+  pipelines:
+    metrics:
+      receivers: [nop]
+      exporters: [no_such_exporter]
+"""
+
+UNPARSABLE = """\
+receivers:
+  nop:
+exporters: [debug
+service:
+"""
+
+
+async def apply(api: Api, agent: Supervisor, name: str) -> str:
+    """Push a configuration that runs and wait until the agent says that it has applied it; the delivery's id."""
+    instance_id = await agent.instance_id()
+    delivery_id = await api.push(instance_id, good(name))
+    await agent.speak()
+    await api.delivery(delivery_id, "applied")
+    return delivery_id
+
+
+def exporters(config: Json) -> set[str]:
+    """Names of the exporters in a collector's configuration."""
+    return set(config["exporters"])
