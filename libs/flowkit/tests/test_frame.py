@@ -128,8 +128,8 @@ async def running(nats_url: str, database: str, routes: Routes[Notes] = ROUTES) 
 
 
 @pytest.fixture
-async def frame(fresh_nats_url: str, database_url: Callable[[str], str]) -> AsyncIterator[Frame]:
-    async with running(fresh_nats_url, database_url("agent_registry")) as one:
+async def frame(fresh_nats_url: str, fresh_database_url: Callable[[str], str]) -> AsyncIterator[Frame]:
+    async with running(fresh_nats_url, fresh_database_url("agent_registry")) as one:
         yield one
 
 
@@ -143,10 +143,10 @@ async def test_a_batch_has_one_effect_however_often_it_is_sent(frame: Frame) -> 
 
 
 async def test_a_batch_that_is_delivered_again_is_skipped(
-    fresh_nats_url: str, database_url: Callable[[str], str]
+    fresh_nats_url: str, fresh_database_url: Callable[[str], str]
 ) -> None:
     """The offset is in the transaction: a second owner that gets the same message does nothing."""
-    database = database_url("agent_registry")
+    database = fresh_database_url("agent_registry")
     async with running(fresh_nats_url, database) as frame:
         await frame.publish("a", message_id="1")
         await eventually(frame.notes, until=lambda notes: notes == ["a"])
@@ -264,10 +264,12 @@ async def test_an_event_is_followed_once_and_a_bad_one_put_aside(frame: Frame) -
     await eventually(lambda: frame.stored("DEAD_LETTERS"), until=lambda many: many == 1)
 
 
-async def test_a_job_runs_on_one_replica_at_a_time(fresh_nats_url: str, database_url: Callable[[str], str]) -> None:
+async def test_a_job_runs_on_one_replica_at_a_time(
+    fresh_nats_url: str, fresh_database_url: Callable[[str], str]
+) -> None:
     """Both replicas are due, the lock lets one in."""
     routes: Routes[Notes] = Routes(reports=reported, wanted_fields=HEALTH, periodic=[(0.05, tick)])
-    database = database_url("agent_registry")
+    database = fresh_database_url("agent_registry")
     blocker = await asyncpg.connect(database)
     transaction = blocker.transaction()
     await transaction.start()

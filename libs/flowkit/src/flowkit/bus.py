@@ -21,6 +21,7 @@ from flowkit.telemetry import get_log
 
 log = get_log()
 
+_FIRST_CONNECT = 5.0  # s
 ACK_WAIT = 10.0  # s; a handler's transaction is far shorter, and a killed replica's batch is taken over after it
 _EXISTS = {
     10058,
@@ -240,7 +241,7 @@ async def connect(urls: str, name: str, *, replicas: int = 1, **options: Any) ->
     # The first connection has a bound, unlike later ones: a wrong URL is told at the start, not retried in silence.
     connection = Client()
     try:
-        await asyncio.wait_for(connection.connect(**{**settings, "allow_reconnect": True}), 10.0)
+        await asyncio.wait_for(connection.connect(**settings), _FIRST_CONNECT)
     except (nats.errors.Error, OSError, TimeoutError) as error:
         await connection.close()
         raise UnavailableError(f"NATS does not answer: {error!r}") from error

@@ -5,8 +5,11 @@ import sys
 from typing import cast
 
 import structlog
+import structlog.tracebacks
 from structlog.typing import FilteringBoundLogger
 
+# Without the local variables of each frame: they may hold a token or a configuration.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -26,9 +29,11 @@ def configure(service: str, level: str) -> None:
     ]
     terminal = sys.stderr.isatty()
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if terminal
+        else structlog.processors.JSONRenderer()
     )
-    errors: list[structlog.typing.Processor] = [] if terminal else [structlog.processors.dict_tracebacks]
+    errors: list[structlog.typing.Processor] = [] if terminal else [_TRACEBACKS]
     structlog.configure(
         processors=[*shared, *errors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),

@@ -128,11 +128,11 @@ def postgres_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def template_database(postgres_url: str) -> str:
-    """Name of a database with the schemas of all owners at their newest version; no test connects to it."""
+def database(postgres_url: str) -> str:
+    """Name of a database with the schemas of all owners at their newest version; tests leave nothing in it."""
 
     async def make() -> str:
-        name = f"template_{uuid4().hex[:8]}"
+        name = f"test_{uuid4().hex[:12]}"
         await _execute(postgres_url, f"CREATE DATABASE {name}")
         await migrate.migrate(_with_database(postgres_url, name), dict.fromkeys(OWNERS, PASSWORD))
         return name
@@ -140,16 +140,18 @@ def template_database(postgres_url: str) -> str:
     return _run(make())
 
 
+@pytest.fixture(scope="session")
+def database_url(postgres_url: str, database: str) -> Callable[[str], str]:
+    """URL of the shared database for an owner's role by its package name; for tests in `rolled_back` transactions."""
+    return lambda owner: _with_role(_with_database(postgres_url, database), owner, PASSWORD)
+
+
 @pytest.fixture
-def database_url(postgres_url: str, template_database: str) -> Iterator[Callable[[str], str]]:
-    """A database of the test's own with all schemas; gives the URL for an owner's role by its package name."""
+def fresh_database_url(postgres_url: str, database: str) -> Iterator[Callable[[str], str]]:
+    """The same for a database of the test's own."""
     name = f"test_{uuid4().hex[:12]}"
-    _run(_execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY FILE_COPY"))
-
-    def url(owner: str) -> str:
-        return _with_role(_with_database(postgres_url, name), owner, PASSWORD)
-
-    yield url
+    _run(_execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {database}"))
+    yield lambda owner: _with_role(_with_database(postgres_url, name), owner, PASSWORD)
     _run(_execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 

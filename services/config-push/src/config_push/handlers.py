@@ -1,5 +1,6 @@
 """One function per message of config-push: reads, decides through `domain`, stores, returns effects."""
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -142,7 +143,7 @@ async def assign_config(push: ConfigPush, request: rpc.AssignConfigRequest, now:
     """
     if len(request.config.encode()) > push.settings.max_config_bytes:
         raise InvalidError(f"the configuration is larger than {push.settings.max_config_bytes} bytes")
-    domain.check_yaml(request.config)
+    await asyncio.to_thread(domain.check_yaml, request.config)
     uid = UUID(request.instance_id)
     agent = (await push.store.load_agents([uid])).get(uid)
     if agent is None or agent.connected_at == UNSEEN:

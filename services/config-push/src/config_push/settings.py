@@ -11,7 +11,7 @@ class Settings(OwnerSettings):
 
     model_config = SettingsConfigDict(env_prefix="FLOWGATE_CONFIG_PUSH_")
 
-    max_config_bytes: int = Field(16 * 1024 * 1024, gt=0)
+    max_config_bytes: int = Field(4 * 1024 * 1024, gt=0)
     """Largest configuration that is taken; an offer must stay below OpAMP's message limit."""
     redeliveries_per_hour: int = Field(3, ge=0)
     """How often an agent that lost its configuration gets it again by itself."""

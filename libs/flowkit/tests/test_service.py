@@ -1,0 +1,90 @@
+"""The run loop and the logs of a service, as a process of its own."""
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+PROGRAM = """
+from contextlib import asynccontextmanager
+from flowkit.errors import UnavailableError
+from flowkit.service import run
+from flowkit.settings import ServiceSettings
+from flowkit.telemetry import get_log
+import sys
+
+@asynccontextmanager
+async def lifespan(settings):
+    if sys.argv[1] == "refuse":
+        raise UnavailableError("no server")
+    if sys.argv[1] == "break":
+        token = "fga_secret"
+        raise RuntimeError("broken")
+    async def ready():
+        return {"nats": sys.argv[1] != "unready"}
+    yield ready
+
+run("example", ServiceSettings(), lifespan)
+"""
+
+
+def start(how: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", PROGRAM, how], stderr=subprocess.PIPE, text=True)
+
+
+def line(process: subprocess.Popen[str]) -> dict[str, object]:
+    assert process.stderr is not None
+    read: dict[str, object] = json.loads(process.stderr.readline())
+    return read
+
+
+def ask(port: object, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_a_service_tells_its_health_and_stops_on_sigterm() -> None:
+    """One line when it is ready, one when it has stopped; exit code 0."""
+    with start("serve") as process:
+        ready = line(process)
+        assert (ready["event"], ready["service"]) == ("service.ready", "example")
+        assert ask(ready["health_port"], "/healthz") == (200, "ok\n")
+        assert ask(ready["health_port"], "/readyz") == (200, "nats ok\n")
+        assert ask(ready["health_port"], "/metrics")[0] == 404
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert json.loads(errors.splitlines()[-1])["event"] == "service.stopped"
+
+
+def test_a_service_that_lacks_something_is_not_ready() -> None:
+    """It lives, but gets no work."""
+    with start("unready") as process:
+        port = line(process)["health_port"]
+        assert ask(port, "/healthz")[0] == 200
+        assert ask(port, "/readyz") == (503, "nats not ready\n")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+
+
+def test_a_service_that_cannot_start_says_why() -> None:
+    """One clear line, exit code 1."""
+    with start("refuse") as process:
+        _, errors = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert json.loads(errors.splitlines()[0])["error"] == "no server"
+
+
+def test_a_traceback_in_the_logs_holds_no_local_variables() -> None:
+    """A token may be among them."""
+    with start("break") as process:
+        _, errors = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert "broken" in errors and "RuntimeError" in errors
+    assert "fga_secret" not in errors.replace('token = "fga_secret"', "")

@@ -1,0 +1,236 @@
+"""config-push's handlers on a real PostgreSQL, each test in a transaction that leaves nothing behind."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from config_push import domain, handlers
+from config_push.handlers import ConfigPush
+from config_push.settings import Settings
+from config_push.store import ConfigStore
+from flowgate.agent.v1 import events_pb2 as agent_facts
+from flowgate.config.v1 import events_pb2 as facts
+from flowgate.rpc.v1 import config_push_pb2 as rpc
+from flowgate.uplink.v1 import uplink_pb2
+from flowkit.errors import ConflictError, InvalidError, NotFoundError
+from flowkit.outbox import Desired, Effect
+from flowkit.testing import EXTENSION, SUPERVISOR, make_description, make_report, rolled_back
+from opamp.v1 import opamp_pb2
+from opamp.v1.opamp_pb2 import RemoteConfigStatuses as Statuses
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+UID = UUID(int=1)
+GOOD, BETTER = "a: 1\n", "a: 2\n"
+
+
+class MemoryBodies:
+    """Offers in memory."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, bytes] = {}
+
+    async def put(self, name: str, body: bytes) -> None:
+        self.bodies[name] = body
+
+
+@pytest.fixture
+async def push(database_url: Callable[[str], str]) -> AsyncIterator[ConfigPush]:
+    async with rolled_back(database_url("config_push")) as connection:
+        yield ConfigPush(ConfigStore(connection), MemoryBodies(), Settings())
+
+
+async def report(push: ConfigPush, message: opamp_pb2.AgentToServer, **changes: object) -> list[Effect]:
+    reports = [make_report(UID, message, at=NOW, **changes)]  # type: ignore[arg-type]
+    return list(await handlers.agents_reported(push, reports, NOW))
+
+
+async def appear(push: ConfigPush, capabilities: int = SUPERVISOR) -> None:
+    await report(
+        push,
+        opamp_pb2.AgentToServer(
+            capabilities=capabilities,
+            agent_description=make_description(service__name="otelcol"),
+            remote_config_status=opamp_pb2.RemoteConfigStatus(),
+        ),
+    )
+
+
+async def assign(push: ConfigPush, config: str = GOOD) -> tuple[rpc.Delivery, list[Effect]]:
+    request = rpc.AssignConfigRequest(instance_id=str(UID), gateway_id=str(uuid4()), config=config, actor="admin")
+    reply = await handlers.assign_config(push, request, NOW)
+    assert isinstance(reply.response, rpc.AssignConfigResponse)
+    return reply.response.delivery, list(reply.effects)
+
+
+async def tell(push: ConfigPush, state: Statuses, config_hash: str, error: str = "") -> list[Effect]:
+    told = opamp_pb2.RemoteConfigStatus(
+        status=state, last_remote_config_hash=bytes.fromhex(config_hash), error_message=error
+    )
+    return await report(push, opamp_pb2.AgentToServer(capabilities=SUPERVISOR, remote_config_status=told))
+
+
+async def latest(push: ConfigPush) -> domain.Delivery:
+    return (await push.store.latest([UID]))[UID]
+
+
+async def test_an_assignment_is_offered_and_followed_to_its_end(push: ConfigPush) -> None:
+    """The wish names the body, the body is the offer as it will be sent."""
+    await appear(push)
+    delivery, effects = await assign(push)
+    wish = effects[0]
+    assert isinstance(wish, Desired) and wish.state is not None
+    assert isinstance(push.bodies, MemoryBodies)
+    offer = opamp_pb2.AgentRemoteConfig.FromString(push.bodies.bodies[wish.state.config.body_object])
+    assert offer.config_hash.hex() == delivery.config_hash
+    assert offer.config.config_map[""].body == GOOD.encode()
+    sent = uplink_pb2.Delivered(facet="config", id=delivery.delivery_id, hash=offer.config_hash)
+    await report(push, opamp_pb2.AgentToServer(), kind=uplink_pb2.ENTRY_KIND_DELIVERED, delivered=sent)
+    assert (await latest(push)).state == "offered"
+    effects = await tell(push, Statuses.RemoteConfigStatuses_APPLIED, delivery.config_hash)
+    assert effects[0] == Desired(str(UID), "config", None)
+    answer = await handlers.get_agent_config(push, rpc.GetAgentConfigRequest(instance_id=str(UID)), NOW)
+    assert answer.delivery.state == facts.DELIVERY_STATE_APPLIED
+    assert (answer.assigned_config, answer.reported_status) == (GOOD, "applied")
+    summary = await handlers.get_config_summary(push, rpc.GetConfigSummaryRequest(), NOW)
+    assert dict(summary.by_state) == {"applied": 1}
+
+
+async def test_an_agent_that_does_not_accept_is_refused_with_why(push: ConfigPush) -> None:
+    """Item 84: and the error names the capability and what to do."""
+    await appear(push, EXTENSION)
+    with pytest.raises(ConflictError, match="accepts_remote_config: true") as caught:
+        await assign(push)
+    assert caught.value.extra == {"capability": "AcceptsRemoteConfig"}
+
+
+async def test_an_unknown_agent_and_bad_yaml_are_refused(push: ConfigPush) -> None:
+    """Before anything is stored."""
+    with pytest.raises(NotFoundError):
+        await assign(push)
+    await appear(push)
+    with pytest.raises(InvalidError):
+        await assign(push, "a: [")
+    assert await push.store.latest([UID]) == {}
+
+
+async def test_a_newer_assignment_supersedes_one_that_is_not_done(push: ConfigPush) -> None:
+    """Item 39: the last one counts; a late status of the first one changes nothing."""
+    await appear(push)
+    first, _ = await assign(push)
+    second, effects = await assign(push, BETTER)
+    assert isinstance(effects[0], facts.DeliveryStateChanged)
+    assert (effects[0].delivery_id, effects[0].state) == (first.delivery_id, facts.DELIVERY_STATE_SUPERSEDED)
+    assert await tell(push, Statuses.RemoteConfigStatuses_APPLIED, first.config_hash) == []
+    assert (await latest(push)).delivery_id == UUID(second.delivery_id)
+
+
+async def test_what_the_agent_has_is_not_sent_again(push: ConfigPush) -> None:
+    """Item 87: equal hash and applied."""
+    await appear(push)
+    delivery, _ = await assign(push)
+    await tell(push, Statuses.RemoteConfigStatuses_APPLIED, delivery.config_hash)
+    again, effects = await assign(push)
+    assert again.state == facts.DELIVERY_STATE_APPLIED
+    assert not any(isinstance(effect, Desired) and effect.state for effect in effects)
+
+
+async def test_what_failed_is_tried_again_under_another_hash(push: ConfigPush) -> None:
+    """Item 89: an equal hash would mean "has it" to the agent."""
+    await appear(push)
+    delivery, _ = await assign(push)
+    await tell(push, Statuses.RemoteConfigStatuses_FAILED, delivery.config_hash, "boom")
+    again, effects = await assign(push)
+    assert again.config_hash != delivery.config_hash
+    assert isinstance(effects[0], Desired) and effects[0].state is not None
+
+
+async def test_an_agent_that_lost_its_configuration_gets_it_again_a_few_times(push: ConfigPush) -> None:
+    """Bounded: two agents with one identity must not keep each other restarting."""
+    await appear(push)
+    delivery, _ = await assign(push)
+    lost = opamp_pb2.AgentToServer(capabilities=SUPERVISOR, remote_config_status=opamp_pb2.RemoteConfigStatus())
+    given = 0
+    for _ in range(6):
+        await tell(push, Statuses.RemoteConfigStatuses_APPLIED, delivery.config_hash)
+        effects = await report(push, lost)
+        given += sum(isinstance(effect, Desired) and effect.state is not None for effect in effects)
+    assert given == push.settings.redeliveries_per_hour
+
+
+async def test_the_effective_configuration_is_kept_as_reported(push: ConfigPush) -> None:
+    """Item 82: any bytes, any names; the same again is no news."""
+    await appear(push)
+    effective = opamp_pb2.EffectiveConfig()
+    effective.config_map.config_map[""].body = b"\xff\x00"
+    effective.config_map.config_map["raw"].content_type = "text/yaml"
+    message = opamp_pb2.AgentToServer(capabilities=SUPERVISOR, effective_config=effective)
+    assert [type(effect) for effect in await report(push, message)] == [facts.EffectiveConfigChanged]
+    assert await report(push, message) == []
+    answer = await handlers.get_agent_config(push, rpc.GetAgentConfigRequest(instance_id=str(UID)), NOW)
+    assert [(one.name, one.body, one.content_type) for one in answer.effective] == [
+        ("", b"\xff\x00", ""),
+        ("raw", b"", "text/yaml"),
+    ]
+
+
+async def test_a_late_report_of_a_superseded_connection_changes_nothing(push: ConfigPush) -> None:
+    """The newer connection's state stands."""
+    await appear(push)
+    delivery, _ = await assign(push)
+    later = {"connection": UUID(int=9), "connected_at": NOW}
+    applied = opamp_pb2.RemoteConfigStatus(
+        status=Statuses.RemoteConfigStatuses_APPLIED, last_remote_config_hash=bytes.fromhex(delivery.config_hash)
+    )
+    await report(push, opamp_pb2.AgentToServer(capabilities=SUPERVISOR, remote_config_status=applied), **later)
+    stale = opamp_pb2.AgentToServer(remote_config_status=opamp_pb2.RemoteConfigStatus())
+    assert await report(push, stale) == []
+    assert (await latest(push)).state == "applied"
+
+
+async def test_a_new_identity_takes_the_assignment_with_it(push: ConfigPush) -> None:
+    """Item 55: what waits for the agent waits under its new uid."""
+    await appear(push)
+    await assign(push)
+    fact = agent_facts.AgentReidentified(
+        instance_uid=str(UUID(int=2)), previous_instance_uid=str(UID), gateway_id=str(uuid4())
+    )
+    effects = await handlers.reidentified(push, fact, NOW)
+    assert effects[0] == Desired(str(UID), "config", None)
+    assert isinstance(effects[1], Desired) and effects[1].instance_uid == str(UUID(int=2))
+    assert list(await push.store.latest()) == [UUID(int=2)]
+
+
+async def test_a_deleted_gateway_leaves_nothing_and_an_archived_one_all(push: ConfigPush) -> None:
+    """Facts of agent-registry."""
+    await appear(push)
+    await assign(push)
+    archived = agent_facts.GatewayRemoved(instance_uid=str(UID), reason="archived")
+    assert await handlers.gateway_removed(push, archived, NOW) == []
+    deleted = agent_facts.GatewayRemoved(instance_uid=str(UID), reason="deleted")
+    assert await handlers.gateway_removed(push, deleted, NOW) == [Desired(str(UID), "config", None)]
+    assert await push.store.latest() == {}
+
+
+async def test_capabilities_follow_the_registrys_facts(push: ConfigPush) -> None:
+    """Item 65: without the capability no more assignments."""
+    await appear(push)
+    fact = agent_facts.AgentCapabilitiesChanged(instance_uid=str(UID), capabilities=EXTENSION)
+    await handlers.capabilities_changed(push, fact, NOW + timedelta(seconds=1))
+    with pytest.raises(ConflictError):
+        await assign(push)
+
+
+async def test_lists_and_single_deliveries(push: ConfigPush) -> None:
+    """By agent, all, by id; an unknown one is not found."""
+    await appear(push)
+    delivery, _ = await assign(push)
+    for request in (rpc.ListDeliveriesRequest(), rpc.ListDeliveriesRequest(instance_ids=[str(UID)])):
+        answer = await handlers.list_deliveries(push, request, NOW)
+        assert [one.delivery_id for one in answer.deliveries] == [delivery.delivery_id]
+    one = await handlers.get_delivery(push, rpc.GetDeliveryRequest(delivery_id=delivery.delivery_id), NOW)
+    assert one.delivery == delivery
+    for id_ in (str(uuid4()), "nonsense"):
+        with pytest.raises(NotFoundError):
+            await handlers.get_delivery(push, rpc.GetDeliveryRequest(delivery_id=id_), NOW)

@@ -1,0 +1,200 @@
+"""supervisor-control's handlers on a real PostgreSQL, each test in a transaction that leaves nothing behind."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from flowgate.agent.v1 import events_pb2 as agent_facts
+from flowgate.config.v1 import events_pb2 as config_facts
+from flowgate.rpc.v1 import supervisor_control_pb2 as rpc
+from flowgate.supervisor.v1 import events_pb2 as facts
+from flowgate.uplink.v1 import uplink_pb2
+from flowkit.errors import ConflictError, InvalidError, NotFoundError
+from flowkit.opamp import timestamp
+from flowkit.outbox import Desired, Effect
+from flowkit.testing import EXTENSION, SUPERVISOR, make_description, make_report, rolled_back
+from opamp.v1 import opamp_pb2
+from supervisor_control import handlers
+from supervisor_control.handlers import Control
+from supervisor_control.settings import Settings
+from supervisor_control.store import SupervisorStore
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+UID = UUID(int=1)
+START = 1_760_000_000_000_000_000
+
+
+@pytest.fixture
+async def control(database_url: Callable[[str], str]) -> AsyncIterator[Control]:
+    async with rolled_back(database_url("supervisor_control")) as connection:
+        yield Control(SupervisorStore(connection), Settings())
+
+
+async def report(control: Control, message: opamp_pb2.AgentToServer, **changes: object) -> list[Effect]:
+    changes = {"at": NOW, **changes}
+    reports = [make_report(UID, message, **changes)]  # type: ignore[arg-type]
+    return list(await handlers.agents_reported(control, [one for one in reports if handlers.concerns(one)], NOW))
+
+
+async def appear(control: Control, capabilities: int = SUPERVISOR, started: int = START) -> list[Effect]:
+    message = opamp_pb2.AgentToServer(
+        capabilities=capabilities,
+        agent_description=make_description(service__name="otelcol", host__name="plant-1"),
+        health=opamp_pb2.ComponentHealth(healthy=True, status="StatusOK", start_time_unix_nano=started),
+    )
+    return await report(control, message)
+
+
+async def restart(control: Control) -> tuple[rpc.Command, list[Effect]]:
+    request = rpc.RequestRestartRequest(instance_id=str(UID), gateway_id=str(uuid4()), actor="admin")
+    reply = await handlers.request_restart(control, request, NOW)
+    assert isinstance(reply.response, rpc.RequestRestartResponse)
+    return reply.response.command, list(reply.effects)
+
+
+async def deliver(control: Control, command: rpc.Command, error: str = "") -> list[Effect]:
+    sent = uplink_pb2.Delivered(facet="command", id=command.command_id, error=error)
+    return await report(control, opamp_pb2.AgentToServer(), kind=uplink_pb2.ENTRY_KIND_DELIVERED, delivered=sent)
+
+
+async def state_of(control: Control, command: rpc.Command) -> facts.CommandState:
+    answer = await handlers.get_command(control, rpc.GetCommandRequest(command_id=command.command_id), NOW)
+    return answer.command.state
+
+
+async def test_a_supervisor_is_known_from_its_first_report(control: Control) -> None:
+    """State, start and description."""
+    effects = await appear(control)
+    assert [type(effect) for effect in effects] == [facts.SupervisorStatusChanged]
+    answer = await handlers.get_supervisor(control, rpc.GetSupervisorRequest(instance_id=str(UID)), NOW)
+    assert (answer.supervisor.collector_state, answer.supervisor.collector_starts) == ("running", 1)
+    description = opamp_pb2.AgentDescription.FromString(answer.supervisor.agent_description)
+    assert description == make_description(service__name="otelcol", host__name="plant-1")
+    several = await handlers.list_supervisors(
+        control, rpc.ListSupervisorsRequest(instance_ids=[str(UID), str(uuid4())]), NOW
+    )
+    assert list(several.supervisors) == [answer.supervisor]
+
+
+async def test_an_extension_is_no_business_of_this_service(control: Control) -> None:
+    """Not found, and its restart is refused with why."""
+    assert await appear(control, EXTENSION) == []
+    with pytest.raises(NotFoundError):
+        await handlers.get_supervisor(control, rpc.GetSupervisorRequest(instance_id=str(UID)), NOW)
+    with pytest.raises(ConflictError, match="accepts_restart_command: true") as caught:
+        await restart(control)
+    assert caught.value.extra == {"capability": "AcceptsRestartCommand"}
+
+
+async def test_a_restart_is_followed_to_its_end(control: Control) -> None:
+    """pending → delivered → completed when the new start time is reported."""
+    await appear(control)
+    command, effects = await restart(control)
+    assert isinstance(effects[0], Desired) and effects[0].facet == "command"
+    assert await state_of(control, command) == facts.COMMAND_STATE_PENDING
+    await deliver(control, command)
+    assert await state_of(control, command) == facts.COMMAND_STATE_DELIVERED
+    await appear(control, started=START + 10**9)
+    assert await state_of(control, command) == facts.COMMAND_STATE_COMPLETED
+    answer = await handlers.list_log_records(control, rpc.ListLogRecordsRequest(instance_id=str(UID)), NOW)
+    assert {one.attributes["state"] for one in answer.records if one.attributes["event"] == "command"} == {
+        "pending",
+        "delivered",
+        "completed",
+    }
+
+
+async def test_one_restart_at_a_time(control: Control) -> None:
+    """A second one is refused and names the first."""
+    await appear(control)
+    command, _ = await restart(control)
+    with pytest.raises(ConflictError, match="under way") as caught:
+        await restart(control)
+    assert caught.value.extra == {"command_id": command.command_id}
+
+
+async def test_a_restart_that_crashes_has_failed(control: Control) -> None:
+    """With the supervisor's words."""
+    await appear(control)
+    command, _ = await restart(control)
+    await deliver(control, command)
+    crash = opamp_pb2.ComponentHealth(last_error="Agent process PID=1 exited unexpectedly, exit code=1.")
+    await report(control, opamp_pb2.AgentToServer(capabilities=SUPERVISOR, health=crash))
+    answer = await handlers.get_command(control, rpc.GetCommandRequest(command_id=command.command_id), NOW)
+    assert (answer.command.state, answer.command.error) == (facts.COMMAND_STATE_FAILED, crash.last_error)
+
+
+async def test_a_restart_nobody_came_for_expires(control: Control) -> None:
+    """Item 135: and the wish is taken away."""
+    await appear(control)
+    command, _ = await restart(control)
+    assert await handlers.expire_commands(control, NOW + timedelta(seconds=119)) == []
+    effects = await handlers.expire_commands(control, NOW + timedelta(seconds=121))
+    assert effects[0] == Desired(str(UID), "command", None)
+    assert await state_of(control, command) == facts.COMMAND_STATE_EXPIRED
+
+
+async def test_a_restart_without_an_outcome_expires(control: Control) -> None:
+    """Delivered, but no new start was seen."""
+    await appear(control)
+    command, _ = await restart(control)
+    await deliver(control, command)
+    assert await handlers.expire_commands(control, NOW + timedelta(seconds=59)) == []
+    (fact,) = await handlers.expire_commands(control, NOW + timedelta(seconds=61))
+    assert isinstance(fact, facts.CommandStateChanged) and "no new start" in fact.error
+    again, _ = await restart(control)
+    assert again.command_id != command.command_id
+
+
+async def test_outcomes_of_configurations_are_log_records(control: Control) -> None:
+    """From config-push's facts, errors with their words."""
+    await appear(control)
+    fact = config_facts.DeliveryStateChanged(
+        instance_uid=str(UID),
+        occurred_at=timestamp(NOW + timedelta(seconds=1)),
+        config_hash="ab" * 32,
+        state=config_facts.DELIVERY_STATE_FAILED,
+        error="exit code 1",
+    )
+    await handlers.delivery_state_changed(control, fact, NOW)
+    answer = await handlers.list_log_records(control, rpc.ListLogRecordsRequest(instance_id=str(UID), limit=1), NOW)
+    (record,) = answer.records
+    assert (record.severity, record.body) == ("ERROR", "configuration abababababab is failed: exit code 1")
+    since = rpc.ListLogRecordsRequest(instance_id=str(UID), since=timestamp(NOW + timedelta(seconds=2)))
+    assert list((await handlers.list_log_records(control, since, NOW)).records) == []
+    with pytest.raises(InvalidError):
+        await handlers.list_log_records(control, rpc.ListLogRecordsRequest(instance_id=str(UID), limit=1001), NOW)
+
+
+async def test_a_connection_that_ends_is_a_log_record(control: Control) -> None:
+    """A goodbye is information, a loss a warning."""
+    await appear(control)
+    for reason in (uplink_pb2.DISCONNECT_REASON_AGENT, uplink_pb2.DISCONNECT_REASON_CLOSED):
+        await report(control, opamp_pb2.AgentToServer(), kind=uplink_pb2.ENTRY_KIND_DISCONNECTED, reason=reason)
+    answer = await handlers.list_log_records(control, rpc.ListLogRecordsRequest(instance_id=str(UID)), NOW)
+    assert [one.severity for one in answer.records] == ["WARN", "INFO", "INFO"]
+
+
+async def test_old_records_are_dropped(control: Control) -> None:
+    """After the retention time."""
+    await appear(control)
+    await handlers.delete_old_records(control, NOW + timedelta(days=8))
+    answer = await handlers.list_log_records(control, rpc.ListLogRecordsRequest(instance_id=str(UID)), NOW)
+    assert list(answer.records) == []
+
+
+async def test_a_new_identity_takes_the_past_with_it(control: Control) -> None:
+    """And a deleted gateway leaves none."""
+    await appear(control)
+    fact = agent_facts.AgentReidentified(
+        instance_uid=str(UUID(int=2)), previous_instance_uid=str(UID), gateway_id=str(uuid4())
+    )
+    await handlers.reidentified(control, fact, NOW)
+    moved = await handlers.list_log_records(control, rpc.ListLogRecordsRequest(instance_id=str(UUID(int=2))), NOW)
+    assert len(moved.records) == 1
+    removed = agent_facts.GatewayRemoved(instance_uid=str(UUID(int=2)), reason="deleted")
+    await handlers.gateway_removed(control, removed, NOW)
+    with pytest.raises(NotFoundError):
+        await handlers.get_supervisor(control, rpc.GetSupervisorRequest(instance_id=str(UUID(int=2))), NOW)
