@@ -143,6 +143,13 @@ class WebSocketAgent(Agent):
         await self.socket.send(b"\x00" + message.SerializeToString())
         return await self.receive()
 
+    async def until_ack(self) -> list[opamp_pb2.ServerToAgent]:
+        """Send a heartbeat; everything that comes up to its bare acknowledgement."""
+        replies = [await self.report()]
+        while replies[-1] != opamp_pb2.ServerToAgent(instance_uid=self.uid):
+            replies.append(await self.receive())
+        return replies
+
     async def receive(self) -> opamp_pb2.ServerToAgent:
         assert self.socket is not None
         async with asyncio.timeout(5):
@@ -233,6 +240,20 @@ class Wishes:
         await bucket.delete(f"{UUID(bytes=uid)}.{facet}")
 
 
+@pytest.fixture
+def see(wishes: Wishes, open_ws: Callable[..., Awaitable[WebSocketAgent]]) -> Callable[[Gateway], Awaitable[None]]:
+    """Waits until an ingress has seen what was wished so far: a later wish for another agent has come through."""
+
+    async def seen(gateway: Gateway) -> None:
+        probe = await (await open_ws(gateway, capabilities=0x3)).start()
+        await wishes.config(probe.uid, b"probe")
+        assert (await probe.receive()).HasField("remote_config")
+        await wishes.fulfil(probe.uid, "config")
+        await probe.close()
+
+    return seen
+
+
 StartGateway = Callable[..., Awaitable[Gateway]]
 
 
@@ -246,7 +267,7 @@ async def bus(nats_url: str) -> AsyncIterator[Bus]:
 async def heard(bus: Bus) -> Heard:
     uplink = Heard()
     await bus.connection.subscribe("flowgate.uplink.v1.*", cb=uplink.take)
-    await bus.connection.flush()
+    await bus.jetstream.account_info()  # flush() would not do: nats-py's PING overtakes what is still in its buffer
     return uplink
 
 

@@ -79,7 +79,7 @@ async def test_those_who_speak_are_present(gateway, bus, open_agent: OpenAgent) 
         uids.update(said[start : start + 16] for start in range(0, len(said), 16))
 
     await bus.connection.subscribe("flowgate.presence.v1", cb=take)
-    await bus.connection.flush()
+    await bus.jetstream.account_info()
     agent = await (await open_agent(gateway)).start()
     await eventually(lambda: agent.uid in uids)
     uids.clear()

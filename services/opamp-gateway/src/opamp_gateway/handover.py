@@ -58,13 +58,9 @@ class Handover:
             self._writer = None
 
     async def flush(self) -> None:
-        """Wait until everything is with NATS."""
+        """Wait until everything is on its way; closing the bus sends it."""
         if self._writer is not None:
             await self._writer
-        try:
-            await self._bus.connection.flush(2)
-        except nats.errors.Error as error:
-            log.warning("handover.not_flushed", error=repr(error))
 
     async def load(self, uid: bytes) -> desired_pb2.SessionState | None:
         """What another replica, or this one before a restart, knew of the agent."""
