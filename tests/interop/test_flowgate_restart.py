@@ -4,14 +4,13 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from interop_agents import Agent, Fleet, Supervisor
 from interop_configs import apply, exporters, good
 from interop_flowgate import Api, FlowGate, Json
-
-from flowkit.testing import eventually
 
 pytestmark = pytest.mark.interop
 
@@ -30,7 +29,7 @@ class Restarted:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def restarted(binaries: "os.PathLike[str]", tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Restarted]:
+async def restarted(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Restarted]:
     """A FlowGate that was restarted under agents of both modes on both transports.
 
     A configuration waits for the supervisor on HTTP meanwhile, and the collector of the other one starts anew.
@@ -95,9 +94,7 @@ async def test_what_was_applied_is_still_known(restarted: Restarted, restarted_a
 async def test_change_meanwhile_is_seen(restarted: Restarted, restarted_api: Api) -> None:
     """What an agent could not tell while FlowGate was away it tells when it is back: here a new start."""
     before = restarted.before["supervisor-ws"]
-    await eventually(
-        lambda: restarted_api.healthy(before["instance_id"]), until=lambda now: now["started_at"] > before["started_at"]
-    )
+    await restarted_api.restarted(before["instance_id"], before)
 
 
 async def test_config_that_waited_is_delivered(restarted: Restarted, restarted_api: Api) -> None:

@@ -19,6 +19,16 @@ from flowkit.testing import eventually
 CONFIG = Path(__file__).parents[1] / "peers" / "config"
 STOP_SECONDS = 10.0
 
+# A supervisor's first collector, which only tells what it is, runs without any configuration of ours and would take
+# 127.0.0.1:8888 for its metrics: only one at a time could start on a machine. What is given first is overridden later.
+COLLECTOR = """\
+#!/bin/sh
+case $1 in
+--config) exec {fgcol} --config 'yaml:service::telemetry::metrics::level: none' "$@" ;;
+*) exec {fgcol} "$@" ;;
+esac
+"""
+
 _numbers = count(1)
 
 
@@ -84,15 +94,18 @@ class Supervisor(Agent):
         self, binaries: Path, folder: Path, flowgate: FlowGate, transport: str, token: str, more: dict[str, str]
     ) -> None:
         self.storage = folder / "storage"
+        collector = folder / "collector.sh"
         environment = {
             "FG_ENDPOINT": flowgate.endpoint(transport),
             "FG_TOKEN": token,
             "FG_STORAGE": str(self.storage),
-            "FG_BIN": str(binaries / "fgcol"),
+            "FG_BIN": str(collector),
             "FG_BASE": str(CONFIG / "base.yaml"),
         }
         command = [str(binaries / "opampsupervisor"), "--config", str(CONFIG / "supervisor.yaml")]
         super().__init__(folder, transport, command, environment | more)
+        collector.write_text(COLLECTOR.format(fgcol=binaries / "fgcol"))
+        collector.chmod(0o755)
 
     def stop(self) -> None:
         """Stop it, and whatever collector it has left."""
@@ -133,9 +146,10 @@ class Supervisor(Agent):
         if self.transport == "http":
             os.kill(await self.collector(), signal.SIGHUP)
 
-    def has_received_config(self) -> bool:
-        """Whether the server has ever sent it a configuration."""
-        return (self.storage / "last_recv_remote_config.dat").exists()
+    def received_config(self) -> str:
+        """The configuration that the server sent it last, as text among protobuf; empty when there was none."""
+        stored = self.storage / "last_recv_remote_config.dat"
+        return stored.read_bytes().decode(errors="replace") if stored.exists() else ""
 
     def starts_of_collector(self) -> int:
         """How often it has started a collector, by its own log."""

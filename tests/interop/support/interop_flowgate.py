@@ -150,6 +150,14 @@ class Api:
 
         return await eventually(lambda: self.gateway(agent), seconds=seconds, until=is_well)
 
+    async def restarted(self, agent: str, before: Json, seconds: float = 20.0) -> Json:
+        """The gateway, as soon as its collector is healthy and has been started since `before`."""
+
+        def is_new(gateway: Json) -> bool:
+            return bool(gateway["health"]["healthy"] and (gateway["started_at"] or "") > before["started_at"])
+
+        return await eventually(lambda: self.gateway(agent), seconds=seconds, until=is_new)
+
     async def with_status(self, agent: str, status: str, seconds: float = 20.0) -> Json:
         """The gateway, as soon as it is online or offline."""
         return await eventually(
@@ -162,7 +170,7 @@ class Api:
         assert [host] == [item["host_name"] for item in items]
         return items[0]
 
-    async def label(self, agent: str, **labels: str) -> Json:
+    async def label(self, agent: str, /, **labels: str) -> Json:
         """Label a gateway."""
         response = await self.client.patch(f"/gateways/{agent}", json={"labels": labels})
         assert response.status_code == 200, response.text
