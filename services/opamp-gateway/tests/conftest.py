@@ -25,6 +25,7 @@ from opamp_gateway.settings import OpampGatewaySettings
 
 TOKEN = "of-a-test"
 AUTHORIZATION = {"Authorization": f"Bearer {TOKEN}"}
+DIGEST = hashlib.sha256(TOKEN.encode()).hexdigest()
 SHARDS = 2
 
 
@@ -272,6 +273,12 @@ async def heard(bus: Bus) -> Heard:
 
 
 @pytest.fixture
+def wishes_on() -> type[Wishes]:
+    """Wishes on another bus."""
+    return Wishes
+
+
+@pytest.fixture
 def wishes(bus: Bus) -> Wishes:
     return Wishes(bus)
 
@@ -281,13 +288,13 @@ async def start_gateway(nats_url: str) -> AsyncIterator[StartGateway]:
     """Starts an ingress with these settings; it stops with the test, or when its `stop` is called."""
     async with AsyncExitStack() as stack:
 
-        async def start(url: str = nats_url, **changes: Any) -> Gateway:
+        async def start(url: str = nats_url, tokens: str = DIGEST, **changes: Any) -> Gateway:
             settings = OpampGatewaySettings(
                 nats_url=url,
                 uplink_shards=SHARDS,
                 host="127.0.0.1",
                 port=0,
-                enrollment_token_sha256=hashlib.sha256(TOKEN.encode()).hexdigest(),
+                enrollment_token_sha256=tokens,
                 drain_seconds=0.0,
                 **changes,
             )

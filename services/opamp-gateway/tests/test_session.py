@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from flowgate.uplink.v1 import uplink_pb2
 from opamp.v1 import opamp_pb2
 from opamp_gateway import replies, session
-from opamp_gateway.session import ASK_FULL_STATE, CARRIES_CONFIG_STATUS, CLONE, RETRY, STORE, Session, fields_of
+from opamp_gateway.session import (
+    ANNOUNCES,
+    ASK_FULL_STATE,
+    CARRIES_CONFIG_STATUS,
+    CLONE,
+    RETRY,
+    STORE,
+    Session,
+    fields_of,
+)
 from opamp_gateway.uplink import varint
 
 UID = bytes(range(16))
@@ -40,7 +49,7 @@ class Clock:
         )
         if self.session.is_missing:
             verdict |= self.session.ask(self.now)
-        return verdict
+        return verdict & ~ANNOUNCES
 
 
 def started(capabilities: int = REPORTS_HEALTH, sequence_num: int = 0) -> Clock:
@@ -135,7 +144,7 @@ def test_a_report_that_was_not_stored_leaves_a_gap() -> None:
     """Item 49: N failed, the agent goes on with N+1: that answer asks for the full state."""
     agent = started()
     agent.report(1)
-    agent.session.report_lost(1)
+    agent.session.report_lost(1, STORE)
     assert agent.session.durable_sequence_num == 0
     assert agent.report(2) & ASK_FULL_STATE
 
@@ -144,7 +153,7 @@ def test_a_report_that_is_sent_again_after_it_was_refused_leaves_no_gap() -> Non
     """Item 49: HTTP clients send the same bytes again; then nothing is lost, and the copy is processed."""
     agent = started()
     agent.report(1, fingerprint=5)
-    agent.session.report_lost(1)
+    agent.session.report_lost(1, STORE)
     assert agent.report(1, fingerprint=5) == STORE
     assert agent.report(2) == STORE
 
@@ -153,8 +162,8 @@ def test_the_first_of_several_lost_reports_counts() -> None:
     agent = started()
     agent.report(1)
     agent.report(2)
-    agent.session.report_lost(1)
-    agent.session.report_lost(2)
+    agent.session.report_lost(1, STORE)
+    agent.session.report_lost(2, STORE)
     assert agent.session.durable_sequence_num == 0
     assert agent.report(3) & ASK_FULL_STATE
 
@@ -162,7 +171,7 @@ def test_the_first_of_several_lost_reports_counts() -> None:
 def test_a_lost_first_report_is_announced_again() -> None:
     agent = Clock()
     agent.report(0, FULL)
-    agent.session.report_lost(0)
+    agent.session.report_lost(0, STORE | ANNOUNCES)
     assert agent.report(1, BARE) == STORE | ASK_FULL_STATE
 
 

@@ -31,6 +31,7 @@ CONFIG, COMMAND = "config", "command"
 _STREAM = f"KV_{contracts.AGENT_DESIRED}"
 _PREFIX = f"$KV.{contracts.AGENT_DESIRED}."
 _HEARTBEAT_SECONDS = 5.0  # NATS says so often that the watcher lives, when there is nothing else to say
+_CHECK_SECONDS = 0.5
 _SILENT_SECONDS = 12.0  # then it is made anew
 _RETRY_SECONDS = 0.5
 _CACHED_BYTES = 64 * 1024 * 1024
@@ -104,17 +105,18 @@ class Desired:
         while True:
             subscription: Subscription | None = None
             try:
+                reconnects = self._bus.connection.stats["reconnects"]
                 subscription = await self._watch()
                 while not self._is_broken.is_set():
-                    try:
-                        await asyncio.wait_for(self._is_broken.wait(), _HEARTBEAT_SECONDS)
-                    except TimeoutError:
-                        if self._loop.time() - self._heard_at > _SILENT_SECONDS:
-                            log.warning("desired.silent")
-                            break
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._is_broken.wait(), _CHECK_SECONDS)
+                    is_silent = self._loop.time() - self._heard_at > _SILENT_SECONDS
+                    if is_silent or self._bus.connection.stats["reconnects"] != reconnects:
+                        break  # a restarted server has forgotten the watcher
             except (nats.errors.Error, nats.js.errors.Error, TimeoutError) as error:
                 log.warning("desired.watch_retry", error=repr(error))
             finally:
+                self._complete.clear()
                 if subscription is not None:
                     try:
                         await subscription.unsubscribe()

@@ -238,8 +238,8 @@ class Handlers:
 
     def reports_refused(self, waiters: list[Waiter]) -> None:
         """Reports that are not durable in time: their agents have to tell it again."""
-        for link, agent, _, sequence_num in waiters:
-            agent.report_lost(sequence_num)
+        for link, agent, verdict, sequence_num in waiters:
+            agent.report_lost(sequence_num, verdict)
             if link is not None:
                 self._refuse(link, agent.uid, "the report could not be stored in time")
 

@@ -15,6 +15,7 @@ CARRIES_CONFIG_STATUS = 8  # it says which configuration the agent has
 CLONE = 16  # a second agent polls under the same uid
 FAREWELL = 32  # it carries agent_disconnect: bare answer
 ASK_COMPONENTS = 64  # the answer carries ServerToAgentFlags_ReportAvailableComponents
+ANNOUNCES = 128  # the first that the uplink hears of this connection
 
 UID, SEQUENCE_NUM, DESCRIPTION, CAPABILITIES, HEALTH, EFFECTIVE_CONFIG, CONFIG_STATUS = (1 << n for n in range(1, 8))
 PACKAGES, DISCONNECT, FLAGS, SETTINGS_REQUEST, CUSTOM_CAPABILITIES, CUSTOM_MESSAGE = (1 << n for n in range(8, 14))
@@ -115,9 +116,11 @@ class Session:
         self._fingerprint = fingerprint
         if not is_news:
             return 0
-        self.is_announced = True
         self.known_fields |= fields
-        return STORE
+        if self.is_announced:
+            return STORE
+        self.is_announced = True
+        return STORE | ANNOUNCES
 
     def _is_complete(self, sequence_num: int, fields: int) -> bool:
         """Nothing is omitted, as far as one can tell.
@@ -138,11 +141,12 @@ class Session:
         self._asked_until = max(self._asked_until, now) + _ASK_EVERY
         return ASK_FULL_STATE
 
-    def report_lost(self, sequence_num: int) -> None:
+    def report_lost(self, sequence_num: int, verdict: int) -> None:
         """A report was answered UNAVAILABLE: if the next one is not the same again, its state is missing."""
         if self._lost < 0 or sequence_num < self._lost:
             self._lost = sequence_num
-        self.is_announced = False
+        if verdict & ANNOUNCES:
+            self.is_announced = False
 
     @property
     def durable_sequence_num(self) -> int:
