@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from flowgate_cli.errors import CommandError
 from flowgate_cli.up.datadir import Secrets
+from flowkit.embedded.ports import free_ports
 
 OWNERS = ("agent-registry", "config-push", "supervisor-control")
 INGRESS = ("opamp-gateway", "api-gateway")
@@ -133,18 +134,6 @@ def with_role(url: str, role: str, password: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=f"{quote(role, safe='')}:{quote(password, safe='')}@{host}"))
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports on loopback that nobody listens on, all different."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def external(environment: Mapping[str, str] = os.environ) -> tuple[str, str, str]:

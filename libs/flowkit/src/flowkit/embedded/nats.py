@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from flowkit.embedded.ports import free_ports, is_free
 from flowkit.embedded.process import (
     EmbeddedServerError,
     dies_with_parent,
@@ -170,14 +171,13 @@ class EmbeddedNats:
         self.stop()
 
     def _choose_port(self) -> int:
-        if self._wanted_port:
-            return self._wanted_port
-        candidates = [self.port] if self.port else []
+        if self._wanted_port or self.port:  # clients know the port of a server that is started again
+            return self._wanted_port or self.port
         try:
-            candidates.append(int((self.data_dir / "port").read_text()))
+            remembered = int((self.data_dir / "port").read_text())
         except (OSError, ValueError):
-            pass
-        return next((port for port in candidates if _is_free(port)), 0) or _free_port()
+            remembered = 0
+        return remembered if remembered and is_free(remembered) else free_ports(1)[0]
 
     def _config(self) -> str:
         # JSON is a subset of nats-server's own notation, with sizes in bytes. Streams are synced every 10 s:
@@ -213,19 +213,3 @@ def _greets(port: int) -> bool:
             return connection.recv(5) == b"INFO "
     except OSError:
         return False
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
