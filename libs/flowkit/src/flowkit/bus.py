@@ -220,7 +220,8 @@ async def connect(urls: str, name: str, *, replicas: int = 1, **options: Any) ->
         log.warning("bus.error", error=repr(error))
 
     async def on_disconnected() -> None:
-        log.warning("bus.disconnected")
+        if not connection.is_closed:  # our own close is no news
+            log.warning("bus.disconnected")
 
     async def on_reconnected() -> None:
         log.info("bus.reconnected")
