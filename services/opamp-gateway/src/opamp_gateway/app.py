@@ -27,6 +27,7 @@ log = get_log()
 
 _SILENT_HEARTBEATS = 3  # of an HTTP agent, until it counts as gone
 _ACK_SECONDS = 2.0  # for JetStream to confirm a batch, before it is sent again
+_MAX_PAYLOAD = 1 << 20  # bytes; NATS' default, and what the largest batch may need
 _MIRROR_SECONDS = 10.0  # for the desired state to be read at the start
 
 
@@ -55,6 +56,8 @@ async def ingress(settings: OpampGatewaySettings) -> AsyncIterator[Running]:
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(_close, bus)
         await bus.ensure(settings.uplink_shards)
+        if bus.connection.max_payload < _MAX_PAYLOAD:
+            raise UnavailableError(f"NATS' max_payload is {bus.connection.max_payload}, less than {_MAX_PAYLOAD}")
 
         async def publish(subject: str, message_id: str, payload: bytes) -> None:
             await bus.publish(Outgoing(subject, message_id, payload, {}), _ACK_SECONDS)

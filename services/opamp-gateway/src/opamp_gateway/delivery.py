@@ -58,6 +58,8 @@ class Delivery:
         self._push(agent)
 
     def _say(self, link: Link, agent: Agent, verdict: int, *, is_last_try: bool = False) -> None:
+        if not link.is_open:
+            return  # nothing said here would arrive, so nothing counts as said
         if link.is_websocket and agent.link is not link:  # superseded while its report was on its way
             link.ack(agent.uid)
             return

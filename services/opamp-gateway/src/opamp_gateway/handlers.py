@@ -7,6 +7,7 @@ while the agent's next messages are held back.
 
 import asyncio
 import hashlib
+import math
 import random
 import time
 from collections.abc import Coroutine
@@ -35,8 +36,10 @@ _FULL_STATE = opamp_pb2.ServerToAgentFlags_ReportFullState
 _CLOSER_LOOK = session.CONFIG_STATUS | session.COMPONENTS
 _SAVE = session.FAREWELL  # verdict of a waiter without a link: the agent left, hand its session over
 _MAX_HELD = 64  # messages of one agent that wait for something slow
-_KNOWN_COMPONENTS = 10_000  # hashes of component lists that need not be asked for again
-_STORE_SECONDS = 0.6  # for a large message to reach the object store
+_KNOWN_COMPONENTS = 10_000  # hashes of component lists, with the time from which they are asked for again
+_ASK_COMPONENTS_EVERY = 60.0  # seconds
+_STORE_SECONDS = 0.6  # for a large message to reach the object store; on a WebSocket nobody gives up after 1 s
+_STORE_SECONDS_WEBSOCKET = 10.0
 
 # Names of what every report needs: a look-up in a module costs as much as some of the work.
 _parse = opamp_pb2.AgentToServer.FromString
@@ -70,7 +73,7 @@ class Handlers:
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time
         self._tasks: set[asyncio.Task[None]] = set()
-        self._components: dict[bytes, None] = {}
+        self._components: dict[bytes, float] = {}
 
     # -- from the transports
 
@@ -122,7 +125,7 @@ class Handlers:
 
     def retry_after(self) -> float:
         """Above 0 while no more agents are taken; spread, so that they do not come back all at once."""
-        if not self.is_draining and not self._uplink.is_full and self._bus.is_connected:
+        if not self.is_draining and not self._uplink.is_full:
             return 0.0
         return self._jittered()
 
@@ -172,7 +175,7 @@ class Handlers:
         elif agent.needs_past(message.sequence_num, message.capabilities, fields_of(data)) or (
             agent.sequence_num < 0 and self._delivery.has_wishes(uid)
         ):
-            self._hold(agent, self._recall(agent))
+            self._hold(agent, self._recall(agent, message.sequence_num))
             agent.held = [(link, data)]
         else:
             self._agent_reported(link, agent, message, data)
@@ -213,12 +216,14 @@ class Handlers:
             verdict = session.CARRIES_CONFIG_STATUS
         if fields & session.COMPONENTS and agent.capabilities & session.REPORTS_COMPONENTS:
             components = message.available_components
-            if components.hash and components.hash not in self._components:
-                if not components.components:
-                    verdict |= session.ASK_COMPONENTS
-                self._components[components.hash] = None
-                if len(self._components) > _KNOWN_COMPONENTS:
-                    del self._components[next(iter(self._components))]
+            now = self._now()
+            if components.components:
+                self._components[components.hash] = math.inf
+            elif components.hash and self._components.get(components.hash, 0.0) <= now:
+                self._components[components.hash] = now + _ASK_COMPONENTS_EVERY
+                verdict |= session.ASK_COMPONENTS
+            if len(self._components) > _KNOWN_COMPONENTS:
+                del self._components[next(iter(self._components))]
         return verdict
 
     # -- from the uplink
@@ -267,10 +272,10 @@ class Handlers:
             if link.is_open:
                 self.message(link, data)
 
-    async def _recall(self, agent: Agent) -> None:
+    async def _recall(self, agent: Agent, sequence_num: int) -> None:
         """Go on with the session that another replica, or this one before a restart, handed over."""
         state: desired_pb2.SessionState | None = await self._handover.load(agent.uid)
-        if state is not None:
+        if state is not None and (agent.sequence_num < 0 or state.sequence_num + 1 == sequence_num):
             agent.restore(
                 state.sequence_num,
                 state.capabilities,
@@ -283,7 +288,7 @@ class Handlers:
         """A message that is too large for NATS goes to the object store, and the uplink gets its name."""
         name = f"uplink-{hashlib.sha256(data).hexdigest()}"
         try:
-            async with asyncio.timeout(_STORE_SECONDS):
+            async with asyncio.timeout(_STORE_SECONDS_WEBSOCKET if agent.link else _STORE_SECONDS):
                 await self._bus.put_body(contracts.UPLINK_BODIES, name, data)
         except Exception as error:  # noqa: BLE001 nats-py raises many kinds here, and each means the same
             log.warning("report.not_stored", bytes=len(data), error=repr(error))

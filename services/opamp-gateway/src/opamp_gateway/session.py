@@ -101,7 +101,9 @@ class Session:
                 self.is_missing = True
             self._lost = _UNKNOWN
         elif sequence_num == self.sequence_num and fingerprint == self._fingerprint:
-            return RETRY
+            if self.is_announced:
+                return RETRY
+            self.sequence_num = sequence_num - 1  # from a new connection it has to go up again
         if sequence_num == self.sequence_num + 1:
             self.sequence_num = sequence_num
             if self.is_missing and self._is_complete(sequence_num, fields):
@@ -154,8 +156,8 @@ class Session:
         return self.sequence_num if self._lost < 0 else self._lost - 1
 
     def needs_past(self, sequence_num: int, capabilities: int, fields: int) -> bool:
-        """Whether an earlier session is worth looking for, given the first report."""
-        if self.sequence_num != _UNKNOWN:
+        """Whether a session that another replica had is worth looking for, given the first report here."""
+        if sequence_num in (self.sequence_num, self.sequence_num + 1) and self.sequence_num != _UNKNOWN:
             return False
         if not fields & DESCRIPTION:
             return True

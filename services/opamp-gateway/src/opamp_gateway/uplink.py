@@ -13,7 +13,6 @@ from uuid import uuid4
 
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit import contracts
-from flowkit.errors import UnavailableError
 from flowkit.telemetry import get_log
 from opamp_gateway.connections import Agent
 from opamp_gateway.transports import Link
@@ -236,9 +235,9 @@ class Uplink:
             try:
                 await self._publish(shard.subject, message_id, payload)
                 break
-            except UnavailableError as error:
+            except Exception as error:  # noqa: BLE001 whatever it was: a shard that stops would refuse for ever
                 # The same id again: JetStream stores it once, whether or not it has it already.
-                log.warning("uplink.retry", subject=shard.subject, entries=len(batch.entries), error=str(error))
+                log.warning("uplink.retry", subject=shard.subject, entries=len(batch.entries), error=repr(error))
                 await asyncio.sleep(_RETRY_SECONDS)
         batch.expiry.cancel()
         shard.in_flight = None
