@@ -1,6 +1,7 @@
 """The service on a real nats-server: owners asked over the bus, events from real streams, the process itself."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -267,6 +268,27 @@ async def test_a_replay_ends_where_the_last_events_are_gone(bus: Bus) -> None:
     async with asyncio.timeout(5):
         assert [event.sequence async for event in JetStreamEventLog(bus).read(0, 0, 3)] == [1, 2]
         assert [event.sequence async for event in JetStreamEventLog(bus).read(1, 0, 3)] == []
+
+
+async def test_a_client_that_leaves_within_a_replay_leaves_nothing_behind(bus: Bus, token: str) -> None:
+    """Its reader's consumers go at once and in order, not when the garbage collector comes by."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+
+    async def consumers() -> int:
+        infos = await asyncio.gather(*(bus.jetstream.stream_info(name) for name in STREAMS))
+        return sum(info.state.consumer_count for info in infos)
+
+    async with api(bus, token) as client:
+        large = AgentConnected(instance_uid="u", ingress="x" * 50_000)  # more than the buffers on the way hold
+        await asyncio.gather(*(publish(bus, large, str(n)) for n in range(300)))
+        followers = await consumers()
+        for _ in range(5):
+            async with event_stream(client, cursor="0-0-0") as stream:
+                await following(stream, 2)
+        gc.collect()
+        await eventually(consumers, until=lambda count: count == followers)
+    assert complaints == []
 
 
 async def test_readers_leave_nothing_behind(bus: Bus, token: str) -> None:

@@ -1,6 +1,6 @@
 """Fleet events as they happen, as server-sent events."""
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import aclosing
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api_gateway.answers import refusals
-from api_gateway.live import Hub, Wanted
+from api_gateway.live import Hub, StoredEvent, Wanted
 from api_gateway.owners import canonical_id
 from api_gateway.schemas.event import FleetEvent
 from flowkit.errors import UnavailableError
@@ -38,14 +38,23 @@ def _hub(request: Request) -> Hub:
     return hub
 
 
-@router.get("/events", operation_id="streamEvents", response_class=EventSourceResponse)
-async def stream_events(
+async def _listening(
     hub: Annotated[Hub, Depends(_hub)],
     wanted: Annotated[Wanted, Depends(_wanted)],
     last_event_id: Annotated[
         str | None,
         Header(description="Id of the last event that was seen: what came after it is sent first."),
     ] = None,
+) -> AsyncIterator[AsyncGenerator[tuple[str, StoredEvent | None], None]]:
+    """What is sent, closed at the end of the request. FastAPI drops an endpoint's generator when the client leaves, and
+    the garbage collector would close the parts of this one in any order."""
+    async with aclosing(hub.listen(wanted, last_event_id or None)) as events:
+        yield events
+
+
+@router.get("/events", operation_id="streamEvents", response_class=EventSourceResponse)
+async def stream_events(
+    events: Annotated[AsyncGenerator[tuple[str, StoredEvent | None], None], Depends(_listening)],
 ) -> AsyncIterable[FleetEvent | ServerSentEvent]:
     """Fleet events as they happen. `event` is the kind, such as agent.connected, `data` a FleetEvent.
 
@@ -54,12 +63,11 @@ async def stream_events(
     A comment comes every 15 s without events. A client that is too slow is let go and comes back by its id.
     """
     try:
-        async with aclosing(hub.listen(wanted, last_event_id or None)) as events:
-            async for cursor, event in events:
-                if event is None:
-                    yield ServerSentEvent(id=cursor, retry=_RETRY_MILLISECONDS, comment="connected")
-                else:
-                    kind = event.body["event"] if event.body else None
-                    yield ServerSentEvent(raw_data=event.text, event=kind, id=cursor)
+        async for cursor, event in events:
+            if event is None:
+                yield ServerSentEvent(id=cursor, retry=_RETRY_MILLISECONDS, comment="connected")
+            else:
+                kind = event.body["event"] if event.body else None
+                yield ServerSentEvent(raw_data=event.text, event=kind, id=cursor)
     except UnavailableError:
         return  # the streams cannot be read now: the client comes back by its id
