@@ -51,8 +51,13 @@ async def test_extension_is_seen_online_and_healthy(flowgate: FlowGate, api: Api
     assert {"ReportsStatus", "ReportsEffectiveConfig", "ReportsHealth", "ReportsAvailableComponents"} == set(
         gateway["capabilities"]
     )
-    health = await api.get(f"/gateways/{gateway['gateway_id']}/health")
-    assert health["components"]["pipeline:metrics"]["components"]["exporter:debug"]["healthy"] is True
+
+    async def exporter() -> bool:
+        parts = (await api.get(f"/gateways/{gateway['gateway_id']}/health"))["components"]
+        pipeline = parts.get("pipeline:metrics", {"components": {}})
+        return bool(pipeline["components"].get("exporter:debug", {"healthy": False})["healthy"])
+
+    await eventually(exporter)
     config = await eventually(lambda: api.effective(gateway["gateway_id"]))
     assert config["service"]["pipelines"]["metrics"]["receivers"] == ["hostmetrics"]
     assert await api.gateways(management_mode="supervisor", q=agent.host) == []
@@ -88,7 +93,8 @@ async def test_wrong_token_is_refused(flowgate: FlowGate, api: Api, fleet: Fleet
     extension = fleet.extension(flowgate, transport, token=given)
 
     def is_refused(agent: Agent) -> bool:
-        return "401" in agent.log.read_text()
+        words = agent.log.read_text()
+        return "status=401" in words or "response from server: 401" in words
 
     await eventually(lambda: is_refused(supervisor) and is_refused(extension), seconds=20)
     assert await api.gateways(q=await supervisor.instance_id()) == []

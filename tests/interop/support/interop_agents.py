@@ -88,7 +88,7 @@ class Agent:
 class Supervisor(Agent):
     """A supervisor; its storage stays, so that it is the same agent when it starts again."""
 
-    stop_signal = signal.SIGINT  # it does not handle SIGTERM, which would leave its collector alone
+    stop_signal = signal.SIGINT  # it does not handle SIGTERM, which would leave its collector running
 
     def __init__(
         self, binaries: Path, folder: Path, flowgate: FlowGate, transport: str, token: str, more: dict[str, str]
