@@ -50,7 +50,8 @@ async def test_stopped_agent_is_offline(
         gateway = await brisk_api.with_status(instance_id, "offline")
 
     assert (gateway["health"]["state"], gateway["health"]["healthy"]) == ("unknown", None)
-    assert gateway["health"]["last_known"]["healthy"] is False
+    if transport == "ws":  # over HTTP its last words may not get out any more
+        assert gateway["health"]["last_known"]["healthy"] is False
     assert instance_id not in [one["instance_id"] for one in await brisk_api.gateways(healthy="true")]
     silent = datetime.fromisoformat(gone["occurred_at"]) - datetime.fromisoformat(gateway["last_seen_at"])
     if transport == "http":
