@@ -220,11 +220,17 @@ class Wishes:
         config = opamp_pb2.AgentRemoteConfig(config_hash=config_hash)
         config.config.config_map[""].body = text
         config.config.config_map[""].content_type = "text/yaml"
-        name = f"config-{config_hash.hex()}"
-        await self._bus.put_body(contracts.BODIES, name, config.SerializeToString())
-        desired = desired_pb2.DesiredConfig(config_hash=config_hash, body_object=name)
-        await self._put(uid, "config", desired_pb2.DesiredState(id=wish, config=desired, **state))
+        await self.offer(uid, config, wish, **state)
         return config_hash
+
+    async def offer(
+        self, uid: bytes, config: opamp_pb2.AgentRemoteConfig, wish: str = "delivery-1", **state: Any
+    ) -> None:
+        """Wish this very configuration."""
+        name = f"config-{config.config_hash.hex()}"
+        await self._bus.put_body(contracts.BODIES, name, config.SerializeToString())
+        desired = desired_pb2.DesiredConfig(config_hash=config.config_hash, body_object=name)
+        await self._put(uid, "config", desired_pb2.DesiredState(id=wish, config=desired, **state))
 
     async def restart(self, uid: bytes, wish: str = "command-1", **state: Any) -> None:
         """Wish a restart."""

@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit.testing import eventually
 from opamp.v1 import opamp_pb2
@@ -210,3 +212,28 @@ async def test_an_offer_whose_body_is_missing_leaves_the_agent_answered(
     async with asyncio.timeout(1):
         reply = await agent.send(agent.full(remote_config_status=status()))
     assert fields(reply) == {"instance_uid", "capabilities"}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"": ("receivers: {}", "text/yaml", "")},
+        {
+            "": ("a: 1", "text/yaml", ""),
+            "base": ("b: 1", "text/yaml", "x/role"),
+            "json": ("{}", "application/json", ""),
+        },
+    ],
+)
+async def test_a_config_is_delivered_word_for_word(gateway, wishes, open_agent: OpenAgent, files: dict) -> None:
+    """Items 94, 95, 96, 97: any names, several files, role and content type; an empty map is a config of its own."""
+    agent = await (await open_agent(gateway, capabilities=MANAGEABLE)).start(remote_config_status=status())
+    config = opamp_pb2.AgentRemoteConfig(config_hash=repr(files).encode())
+    config.config.SetInParent()
+    for name, (body, content_type, role) in files.items():
+        config.config.config_map[name].CopyFrom(
+            opamp_pb2.AgentConfigObject(body=body.encode(), content_type=content_type, role=role)
+        )
+    await wishes.offer(agent.uid, config)
+    assert (await next_offer(agent)).remote_config == config

@@ -124,6 +124,30 @@ async def test_unknown_fields_and_values_do_no_harm(gateway, heard, open_agent: 
     assert said.SerializeToString() == entries[1].agent_to_server
 
 
+async def test_what_is_not_supported_yet_is_acknowledged(gateway, heard, open_agent: OpenAgent) -> None:
+    """Items 66, 119, 136, 137: no error for what was not asked for, no empty offer in return; it goes up as it came."""
+    agent = await (await open_agent(gateway)).start()
+    for said in (
+        {"package_statuses": {}, "remote_config_status": {}},
+        {"connection_settings_request": {}},
+        {"custom_capabilities": {"capabilities": ["io.example.thing"]}},
+        {"custom_message": {"capability": "io.example.thing", "type": "x", "data": b"y"}},
+        {"connection_settings_status": {"status": 1}},
+    ):
+        assert opamp_pb2.ServerToAgent(instance_uid=agent.uid) == await agent.report(**said)
+    await eventually(lambda: len(heard.of(agent.uid)), until=lambda count: count == 6)
+
+
+async def test_several_statuses_of_one_offer_are_each_answered(gateway, heard, open_agent: OpenAgent) -> None:
+    """Items 42, 90: APPLYING, progress, APPLIED."""
+    agent = await (await open_agent(gateway, capabilities=0x1003)).start(remote_config_status={})
+    for value in (2, 2, 1):
+        reply = await agent.report(remote_config_status={"last_remote_config_hash": b"h", "status": value})
+        assert fields(reply) == {"instance_uid"}
+    reports = await eventually(lambda: heard.reports(agent.uid), until=lambda reports: len(reports) == 4)
+    assert [report.remote_config_status.status for report in reports[1:]] == [2, 2, 1]
+
+
 # -- E. sequence
 
 
