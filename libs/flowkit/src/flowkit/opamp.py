@@ -18,7 +18,7 @@ _BITS = {
 
 # Bits that the plain opampextension never sets and that every opampsupervisor with a task sets: observed with
 # v0.149.0, see docs/adr/0003. Restart alone does not tell: the extension has it behind a feature gate.
-_SUPERVISOR_BITS = (
+SUPERVISOR_BITS: int = (
     AgentCapabilities.AgentCapabilities_AcceptsRemoteConfig
     | AgentCapabilities.AgentCapabilities_ReportsRemoteConfig
     | AgentCapabilities.AgentCapabilities_AcceptsOpAMPConnectionSettings
@@ -43,7 +43,7 @@ def capability_name(bit: int) -> str:
 
 def management_mode(capabilities: int) -> ManagementMode:
     """How an agent with these capabilities is managed: only a supervisor reports what makes it manageable."""
-    if capabilities & _SUPERVISOR_BITS:
+    if capabilities & SUPERVISOR_BITS:
         return ManagementMode.MANAGEMENT_MODE_SUPERVISOR
     return ManagementMode.MANAGEMENT_MODE_EXTENSION
 

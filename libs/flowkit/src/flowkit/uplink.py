@@ -42,19 +42,28 @@ class Report:
         entry: the entry as the ingress wrote it.
         gateway: the ingress replica.
         uid: the agent.
-        received_at: when the ingress got it.
-        connected_at: when the connection began that it came on.
     """
 
-    __slots__ = ("_message", "connected_at", "entry", "gateway", "received_at", "uid")
+    __slots__ = ("_message", "_received_at", "entry", "gateway", "uid")
 
     def __init__(self, entry: uplink_pb2.UplinkEntry, gateway: str) -> None:
         self.entry = entry
         self.gateway = gateway
         self.uid: UUID = FastUUID(entry.instance_uid)
-        self.received_at = time_of(entry.received_at_unix_nano) or EPOCH
-        self.connected_at = time_of(entry.connected_at_unix_nano) or EPOCH
+        self._received_at: datetime | None = None
         self._message: opamp_pb2.AgentToServer | None = None
+
+    @property
+    def received_at(self) -> datetime:
+        """When the ingress got it."""
+        if self._received_at is None:
+            self._received_at = time_of(self.entry.received_at_unix_nano) or EPOCH
+        return self._received_at
+
+    @property
+    def connected_at(self) -> datetime:
+        """When the connection began that it came on."""
+        return time_of(self.entry.connected_at_unix_nano) or EPOCH
 
     def has(self, fields: int) -> bool:
         """Whether one of these fields of AgentToServer is set (bits of `opamp.field_bit`)."""

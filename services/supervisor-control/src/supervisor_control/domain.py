@@ -4,7 +4,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from flowgate.agent.v1.events_pb2 import ManagementMode
 from flowgate.supervisor.v1 import events_pb2 as facts
 from flowgate.uplink.v1 import desired_pb2
 from flowkit import opamp
@@ -13,7 +12,8 @@ from flowkit.outbox import Desired, Effect
 from opamp.v1 import opamp_pb2
 from opamp.v1.opamp_pb2 import AgentCapabilities, CommandType
 
-ACCEPTS_RESTART = AgentCapabilities.AgentCapabilities_AcceptsRestartCommand
+ACCEPTS_RESTART: int = AgentCapabilities.AgentCapabilities_AcceptsRestartCommand
+_KEPT = ACCEPTS_RESTART | opamp.SUPERVISOR_BITS
 
 STATES = {
     "pending": facts.COMMAND_STATE_PENDING,
@@ -72,8 +72,7 @@ class LogRecord:
 
 def is_kept(capabilities: int) -> bool:
     """Whether an agent with these capabilities is any business of this service."""
-    mode = opamp.management_mode(capabilities)
-    return mode == ManagementMode.MANAGEMENT_MODE_SUPERVISOR or bool(capabilities & ACCEPTS_RESTART)
+    return bool(capabilities & _KEPT)
 
 
 def collector_state(health: opamp_pb2.ComponentHealth) -> str:

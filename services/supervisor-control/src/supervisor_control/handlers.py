@@ -38,7 +38,8 @@ def concerns(report: Report) -> bool:
     """Whether a report is any business of this service: those of agents that are only looked at are not."""
     if report.entry.kind != uplink_pb2.ENTRY_KIND_REPORT:
         return True
-    return not report.message.capabilities or domain.is_kept(report.message.capabilities)
+    capabilities = report.message.capabilities
+    return not capabilities or domain.is_kept(capabilities)
 
 
 async def agents_reported(control: Control, reports: Sequence[Report], now: datetime) -> Sequence[Effect]:
