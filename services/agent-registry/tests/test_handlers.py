@@ -39,7 +39,7 @@ def full_report(
 
 
 async def report(registry: Registry, number: int, message: opamp_pb2.AgentToServer, **changes: object) -> list[str]:
-    reports = [make_report(UUID(int=number), message, at=NOW, **changes)]  # type: ignore[arg-type]
+    reports = [make_report(UUID(int=number), message, **{"at": NOW, **changes})]  # type: ignore[arg-type]
     return [type(effect).__name__ for effect in await handlers.agents_reported(registry, reports, NOW)]
 
 
@@ -160,10 +160,28 @@ async def test_an_extension_that_starts_again_is_the_same_gateway(registry: Regi
     assert dict(answer.detail.gateway.labels) == {"site": "plant"}
 
 
+async def test_an_extension_that_reloads_is_the_same_gateway_whatever_comes_first(registry: Registry) -> None:
+    """Shards run apart: the first report under the new uid may be handled before the end of the old connection."""
+    await report(registry, 1, full_report("a", EXTENSION))
+    label = rpc.UpdateGatewayRequest(id=str(UUID(int=1)), set_labels={"site": "plant"})
+    before = (await handlers.update_gateway(registry, label, NOW)).response
+    assert isinstance(before, rpc.UpdateGatewayResponse)
+    later = {"connection": UUID(int=2), "connected_at": NOW}
+    assert (await report(registry, 2, full_report("a", EXTENSION, version="2"), **later))[0] == "AgentRegistered"
+    told = await report(registry, 1, opamp_pb2.AgentToServer(), kind=GONE)
+    assert told == ["AgentDisconnected", "AgentReidentified"]
+    assert await listed(registry) == ["otelcol@a"]
+    answer = await handlers.get_gateway(registry, rpc.GetGatewayRequest(id=str(UUID(int=2))), NOW)
+    gateway = answer.detail.gateway
+    assert (gateway.gateway_id, dict(gateway.labels)) == (before.gateway.gateway_id, {"site": "plant"})
+    assert (gateway.version, gateway.status) == ("2", rpc.GATEWAY_STATUS_ONLINE)
+    assert opamp_pb2.AgentDescription.FromString(answer.detail.agent_description).identifying_attributes
+
+
 async def test_an_ambiguous_or_online_twin_makes_a_new_gateway(registry: Registry) -> None:
     """Two offline ones with the same description, or one that is online: nobody can tell which it is."""
     await report(registry, 1, full_report("a", EXTENSION))
-    assert await report(registry, 2, full_report("a", EXTENSION)) == [
+    assert await report(registry, 2, full_report("a", EXTENSION), at=NOW - timedelta(seconds=1)) == [
         "AgentRegistered",
         "AgentConnected",
         "AgentHealthChanged",

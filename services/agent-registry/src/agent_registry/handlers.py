@@ -26,6 +26,7 @@ from flowkit.uplink import Report
 
 DISCONNECT = opamp.field_bit("agent_disconnect")
 MAX_LABELS = 64
+CLOCK_SKEW = timedelta(seconds=0.2)  # between ingress replicas: a new connection begins after the former one's end
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,31 @@ async def agents_reported(registry: Registry, reports: Sequence[Report], now: da
             components[reported.hash] = reported.SerializeToString(deterministic=True)
     if components:
         await registry.store.add_components(components)
-    await registry.store.save(list({id(one): one for one in gateways.values()}.values()))
+    changed = list({id(one): one for one in gateways.values()}.values())
+    await registry.store.save(changed)
+    for gateway in changed:
+        if gateway.disconnected_at is not None and gateway.dirty & domain.Dirty.REST:
+            effects += await _replaced_by_twin(registry, gateway)
     return effects
+
+
+async def _replaced_by_twin(registry: Registry, gateway: Gateway) -> Sequence[Effect]:
+    """An extension that reloads comes back under another uid within milliseconds, and since uids lie in different
+    shards its first report may be handled before the end of the former connection. Then they are joined here."""
+    if gateway.identity_key is None or gateway.management_mode != "extension" or gateway.disconnected_at is None:
+        return []
+    twin = await registry.store.find_young_twin(gateway.identity_key, gateway.disconnected_at - CLOCK_SKEW)
+    if twin is None:
+        return []
+    await registry.store.replace(gateway.gateway_id, twin)
+    return [
+        facts.AgentReidentified(
+            instance_uid=str(twin.instance_uid),
+            gateway_id=str(gateway.gateway_id),
+            occurred_at=timestamp(gateway.disconnected_at),
+            previous_instance_uid=str(gateway.instance_uid),
+        )
+    ]
 
 
 async def _gateway_of_unknown(

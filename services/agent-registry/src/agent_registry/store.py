@@ -128,6 +128,27 @@ class GatewayStore:
         )
         return [_gateway(row) for row in rows]
 
+    async def find_young_twin(self, identity_key: str, since: datetime) -> Gateway | None:
+        """The one connected extension gateway with this identity, if it was first seen since then; with bodies.
+
+        None also when more than one gateway with the identity is away: nobody could tell which of them came back.
+        """
+        rows = await self._connection.fetch(
+            f"SELECT {', '.join(_LOADED)}, agent_description, health FROM gateways WHERE identity_key = $1"
+            " AND management_mode = 'extension' AND (is_connected OR archived_at IS NULL) LIMIT 3 FOR UPDATE",
+            identity_key,
+        )
+        twins = [_gateway(row) for row in rows]
+        connected = [one for one in twins if one.is_connected and one.first_seen_at >= since]
+        return connected[0] if len(connected) == 1 and len(twins) == 2 else None
+
+    async def replace(self, former: UUID, twin: Gateway) -> None:
+        """Let the gateway `former` be what `twin` is now; its id, name, labels and first day stay, the twin's go."""
+        await self.delete(twin.gateway_id)
+        twin.gateway_id = former
+        twin.dirty = Dirty.REST
+        await self.save([twin])
+
     async def save(self, gateways: Sequence[Gateway]) -> None:
         """Write what is dirty, each group of columns in one statement."""
         new = [one for one in gateways if one.dirty & Dirty.NEW]
@@ -257,7 +278,7 @@ class GatewayStore:
 
 
 def _gateway(row: asyncpg.Record) -> Gateway:
-    gateway = Gateway(*row)  # columns come in the order of the fields
+    gateway = Gateway(*row)  # columns come in the order of the fields, bodies last
     gateway.capabilities = unsigned(gateway.capabilities)
     gateway.sequence_num = unsigned(gateway.sequence_num)
     return gateway
