@@ -38,6 +38,7 @@ fmt: setup ## format the code
 
 proto: setup ## regenerate proto/gen and docs/events.md from proto/
 	$(BIN)/python proto/generate.py
+	$(BIN)/python proto/events_doc.py
 
 lock: ## pin the newest allowed versions into requirements.lock (no download addresses in it)
 	$(BIN)/python -m pip install --quiet uv
