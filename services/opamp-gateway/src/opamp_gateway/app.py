@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from flowkit import bus as buses
-from flowkit.bus import Bus, Outgoing
+from flowkit.bus import Bus
 from flowkit.errors import UnavailableError
 from flowkit.service import Ready
 from flowkit.telemetry import get_log
@@ -18,6 +18,7 @@ from opamp_gateway.delivery import Delivery
 from opamp_gateway.desired import Bodies, Desired
 from opamp_gateway.handlers import Handlers
 from opamp_gateway.handover import Handover
+from opamp_gateway.jetstream import Publisher
 from opamp_gateway.listener import Listener
 from opamp_gateway.presence import Presence
 from opamp_gateway.settings import OpampGatewaySettings
@@ -26,7 +27,6 @@ from opamp_gateway.uplink import Uplink
 log = get_log()
 
 _SILENT_HEARTBEATS = 3  # of an HTTP agent, until it counts as gone
-_ACK_SECONDS = 2.0  # for JetStream to confirm a batch, before it is sent again
 _MAX_PAYLOAD = 1 << 20  # bytes; NATS' default, and what the largest batch may need
 _MIRROR_SECONDS = 10.0  # for the desired state to be read at the start
 
@@ -58,13 +58,12 @@ async def ingress(settings: OpampGatewaySettings) -> AsyncIterator[Running]:
         await bus.ensure(settings.uplink_shards)
         if bus.connection.max_payload < _MAX_PAYLOAD:
             raise UnavailableError(f"NATS' max_payload is {bus.connection.max_payload}, less than {_MAX_PAYLOAD}")
-
-        async def publish(subject: str, message_id: str, payload: bytes) -> None:
-            await bus.publish(Outgoing(subject, message_id, payload, {}), _ACK_SECONDS)
+        publisher = Publisher(bus)
+        await publisher.start()
 
         connections = Connections(settings.uplink_shards, _SILENT_HEARTBEATS * settings.heartbeat_interval_seconds)
         uplink = Uplink(
-            publish,
+            publisher.publish,
             gateway,
             shards=settings.uplink_shards,
             flush_seconds=settings.flush_seconds,

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from struct import Struct
 from typing import Any
-from uuid import uuid4
 
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit import contracts
@@ -103,6 +102,7 @@ class Uplink:
         self._max_bytes = max_bytes
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._batches = 0
         self._bytes = 0
         self._reports = 0
 
@@ -230,7 +230,8 @@ class Uplink:
 
     async def _send(self, shard: _Shard, batch: _Batch) -> None:
         payload = shard.header + b"".join(batch.entries)
-        message_id = f"{self._gateway}-{uuid4().hex}"
+        self._batches += 1
+        message_id = f"{self._gateway}-{self._batches}"
         while batch.entries:
             try:
                 await self._publish(shard.subject, message_id, payload)
