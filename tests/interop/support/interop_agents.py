@@ -101,6 +101,7 @@ class Supervisor(Agent):
             "FG_STORAGE": str(self.storage),
             "FG_BIN": str(collector),
             "FG_BASE": str(CONFIG / "base.yaml"),
+            "FG_APPLY_TIMEOUT": "2s",  # a busy machine needs more than 1 s to start a collector now and then
         }
         command = [str(binaries / "opampsupervisor"), "--config", str(CONFIG / "supervisor.yaml")]
         super().__init__(folder, transport, command, environment | more)
