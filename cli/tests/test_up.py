@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from typing import Any
 import httpx2
 import psutil
 import pytest
+
+from flowkit.embedded import EmbeddedNats, EmbeddedPostgres
 
 pytestmark = pytest.mark.system
 
@@ -44,14 +47,17 @@ def free_ports() -> tuple[int, int]:
 class Up:
     """A running `flowgate up`."""
 
-    def __init__(self, folder: Path, ports: tuple[int, int], *more: str) -> None:
+    def __init__(self, folder: Path, ports: tuple[int, int], *more: str, **settings: str) -> None:
         self.folder = folder
         self.out = folder.with_name(folder.name + ".out")
         self.began = time.monotonic()
         command = [FLOWGATE, "up", "--data-dir", str(folder), "--api-port", str(ports[0])]
         with self.out.open("ab") as out:
             self.process = subprocess.Popen(
-                [*command, "--opamp-port", str(ports[1]), *more], stdout=out, stderr=out, env=environment()
+                [*command, "--opamp-port", str(ports[1]), *more],
+                stdout=out,
+                stderr=out,
+                env={**environment(), **settings},
             )
 
     @property
@@ -105,10 +111,10 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def up(folder: Path, ports: tuple[int, int], *more: str) -> Iterator[Up]:
+def up(folder: Path, ports: tuple[int, int], *more: str, **settings: str) -> Iterator[Up]:
     """A ready `flowgate up`, stopped at the end."""
     (folder.with_name(folder.name + ".out")).unlink(missing_ok=True)
-    running = Up(folder, ports, *more)
+    running = Up(folder, ports, *more, **settings)
     try:
         running.wait_ready()
         yield running
@@ -132,8 +138,6 @@ def flowgate(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """One with the demo fleet, for tests that leave it as it was."""
-    import tempfile
-
     with (
         tempfile.TemporaryDirectory(prefix="flowgate-test-") as name,
         up(Path(name) / "data", free_ports(), "--demo") as one,
@@ -329,3 +333,15 @@ def test_two_replicas_of_every_service(data_dir: Path):
         for url in connection["api_urls"]:
             headers = {"Authorization": f"Bearer {connection['admin_token']}"}
             assert httpx2.get(f"{url}/api/v1/gateways", headers=headers, timeout=10).json()["total"] == 6
+
+
+def test_servers_of_ones_own_are_used_instead(data_dir: Path):
+    """With FLOWGATE_NATS_URL and FLOWGATE_DATABASE_URL nothing embedded is started."""
+    with (
+        EmbeddedNats(data_dir / "nats") as bus,
+        EmbeddedPostgres(data_dir / "pg", durable=False) as postgres,
+        up(data_dir / "data", free_ports(), FLOWGATE_NATS_URL=bus.url, FLOWGATE_DATABASE_URL=postgres.url) as one,
+    ):
+        assert set(one.processes()) == {"flowgate", "services"}
+        assert (one.connection()["nats_url"], one.connection()["database_url"]) == (bus.url, postgres.url)
+        assert one.call("/fleet/summary").json()["total"] == 0

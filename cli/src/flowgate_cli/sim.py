@@ -221,6 +221,7 @@ class Fleet:
         except asyncio.CancelledError:
             agent.goodbye(time.time(), says_so=False)
             if is_connected and (message := agent.next_message(time.time())):
+                self.counts.connected -= 1
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(GOODBYE_SECONDS):
                         await self._post(agent, message, client, url, headers)
