@@ -126,8 +126,8 @@ async def test_config_waits_for_an_agent_that_is_away(
         await api.with_status(instance_id, "offline")
     delivery_id = await api.push(instance_id, good("waiting"))
     agent.start()
-    # Whether it can apply it is not asked: this supervisor (v0.149) starts its collector while the first answer comes in,
-    # and now and then mixes up what it has stored with what it is offered. It has it and says which one it has.
+    # Whether it can apply it is not asked: this supervisor (v0.149) starts its collector while the first answer comes
+    # in, and now and then mixes up what it has stored with what it is offered. It says which one it has.
     known = await eventually(
         lambda: api.get(f"/gateways/{instance_id}/config"),
         until=lambda config: config["delivery"]["state"] in ("applied", "failed"),
