@@ -117,7 +117,11 @@ def _own(name: str, number: int, options: Options, secrets: Secrets, database_ur
             f"{prefix}ADMIN_TOKEN_SHA256": _sha256(secrets.admin_token),
         }
     role = name.replace("-", "_")
-    return {"FLOWGATE_DATABASE_URL": with_role(database_url, role, getattr(secrets, role))}
+    return {
+        "FLOWGATE_DATABASE_URL": with_role(database_url, role, getattr(secrets, role)),
+        # Each connection is a process of PostgreSQL with 18 MB; one machine's cores are busy with fewer.
+        f"{prefix}DATABASE_POOL_SIZE": os.environ.get(f"{prefix}DATABASE_POOL_SIZE", "4"),
+    }
 
 
 def migration_environment(secrets: Secrets, database_url: str) -> dict[str, str]:
