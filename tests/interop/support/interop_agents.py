@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -55,7 +56,7 @@ class Agent:
                 stderr=subprocess.STDOUT,
                 env=self._environment,
                 start_new_session=True,
-                preexec_fn=dies_with_parent(self.stop_signal),
+                preexec_fn=_heeds(self.stop_signal),
             )
         return self
 
@@ -83,6 +84,19 @@ class Agent:
             process.kill()
             process.wait()
             raise AssertionError(f"{self._command[0]} did not stop:\n{self.log.read_text()[-2000:]}") from None
+
+
+def _heeds(stop_signal: signal.Signals) -> Callable[[], None]:
+    """`preexec_fn` of an agent: it gets the signal when the tests are gone, and does not ignore it because they were
+    started in the background of a shell."""
+    arm = dies_with_parent(stop_signal)
+
+    def prepare() -> None:
+        signal.signal(stop_signal, signal.SIG_DFL)
+        if arm is not None:
+            arm()
+
+    return prepare
 
 
 class Supervisor(Agent):
