@@ -9,6 +9,7 @@ from agent_registry import domain
 from agent_registry.domain import Dirty, Gateway
 from flowgate.agent.v1 import events_pb2 as facts
 from flowgate.uplink.v1 import uplink_pb2
+from flowkit.outbox import Desired
 from flowkit.testing import EXTENSION, SUPERVISOR, make_description, make_report
 from opamp.v1 import anyvalue_pb2, opamp_pb2
 
@@ -51,6 +52,17 @@ def test_the_first_report_registers_and_connects() -> None:
     assert isinstance(registered, facts.AgentRegistered)
     assert (registered.name, registered.management_mode) == ("otelcol@plant-1", facts.MANAGEMENT_MODE_SUPERVISOR)
     assert (gateway.version, gateway.os_type, gateway.healthy) == ("0.149.0", "linux", True)
+
+
+def test_an_agent_known_by_a_compressed_report_only_is_asked_for_everything() -> None:
+    """Item 44: the wish stands until the description comes."""
+    compressed = make_report(UID, opamp_pb2.AgentToServer(sequence_num=7, capabilities=SUPERVISOR))
+    gateway = domain.new_gateway(compressed, uuid4())
+    wish = domain.apply(gateway, compressed)[1]
+    assert isinstance(wish, Desired) and wish.state is not None and wish.state.HasField("full_state")
+    told = domain.apply(gateway, make_report(UID, first_report()))
+    assert Desired(str(UID), "state", None) in told
+    assert not [one for one in domain.apply(gateway, make_report(UID, first_report())) if isinstance(one, Desired)]
 
 
 @pytest.mark.parametrize(

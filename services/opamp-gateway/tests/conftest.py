@@ -157,7 +157,7 @@ class WebSocketAgent(Agent):
             data = await self.socket.recv()
         assert isinstance(data, bytes) and data[0] == 0, "Item 7: every frame is binary and begins with 0"
         reply = opamp_pb2.ServerToAgent.FromString(data[1:])
-        assert not reply.capabilities & ~0x7F and not reply.flags & ~0x3, "Item 6: reserved bits are 0"
+        check_reply(reply)
         return reply
 
     async def close(self) -> None:
@@ -177,7 +177,7 @@ class HttpAgent(Agent):
             response = await self.http.request(message.SerializeToString())
         assert response.status == 200, response
         reply = response.message
-        assert not reply.capabilities & ~0x7F and not reply.flags & ~0x3, "Item 6: reserved bits are 0"
+        check_reply(reply)
         return reply
 
     async def close(self) -> None:
@@ -208,6 +208,13 @@ class Heard:
         return [e.reason for e in self.of(uid, uplink_pb2.ENTRY_KIND_DISCONNECTED)]
 
 
+def check_reply(reply: opamp_pb2.ServerToAgent) -> None:
+    """What holds of everything that the server says."""
+    assert not reply.capabilities & ~0x7F and not reply.flags & ~0x3, "Item 6: reserved bits are 0"
+    if reply.connection_settings.HasField("opamp"):
+        assert reply.connection_settings.opamp.heartbeat_interval_seconds > 0, "Item 72: an offer without is off"
+
+
 class Wishes:
     """Writes the desired state as its owners do."""
 
@@ -236,6 +243,11 @@ class Wishes:
         """Wish a restart."""
         command = desired_pb2.DesiredCommand(type=0)
         await self._put(uid, "command", desired_pb2.DesiredState(id=wish, command=command, **state))
+
+    async def full_state(self, uid: bytes, wish: str = "full-state") -> None:
+        """Wish that the agent reports everything."""
+        state = desired_pb2.DesiredState(id=wish, full_state=desired_pb2.DesiredFullState())
+        await self._put(uid, "state", state)
 
     async def _put(self, uid: bytes, facet: str, state: desired_pb2.DesiredState) -> None:
         bucket = await self._bus.kv(contracts.AGENT_DESIRED)

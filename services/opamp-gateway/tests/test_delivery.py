@@ -237,3 +237,39 @@ async def test_a_config_is_delivered_word_for_word(gateway, wishes, open_agent: 
         )
     await wishes.offer(agent.uid, config)
     assert (await next_offer(agent)).remote_config == config
+
+
+async def test_an_owner_that_misses_the_state_has_it_asked_for_once(
+    gateway, wishes, see, open_agent: OpenAgent
+) -> None:
+    """Item 44: pushed, or with the answer to the next poll; once, however long the wish stands."""
+    agent = await (await open_agent(gateway, capabilities=MANAGEABLE)).start(remote_config_status=status())
+    await wishes.full_state(agent.uid)
+    assert (await next_offer(agent)).flags == 1
+    for _ in range(5):
+        assert fields(await agent.report()) == {"instance_uid"}
+
+
+async def test_an_agent_that_is_still_starting_gets_its_offer_with_the_next_report(
+    gateway, wishes, see, open_agent: OpenAgent
+) -> None:
+    """Item 86, but for a supervisor whose first report has a bare health: it would lose the offer."""
+    agent = await open_agent(gateway, capabilities=MANAGEABLE)
+    config_hash = await wishes.config(agent.uid, b"a: 1")
+    await see(gateway)
+    first = agent.full(remote_config_status=status())
+    first.health.CopyFrom(opamp_pb2.ComponentHealth())
+    assert not (await agent.send(first)).HasField("remote_config")
+    offer = await agent.report(health=opamp_pb2.ComponentHealth(status="StatusStarting"))
+    assert offer.remote_config.config_hash == config_hash
+
+
+async def test_no_connection_settings_are_offered(gateway, wishes, open_agent: OpenAgent) -> None:
+    """Items 69, 72: the permission to set the heartbeat is not used; whatever else is offered comes without them."""
+    agent = await (await open_agent(gateway, capabilities=0xFFFF)).start(
+        remote_config_status=status(), effective_config={}, available_components={}
+    )
+    await wishes.config(agent.uid, b"a: 1")
+    assert not (await next_offer(agent)).HasField("connection_settings")
+    for _ in range(3):
+        assert fields(await agent.report()) == {"instance_uid"}

@@ -247,7 +247,7 @@ async def test_an_agent_in_service_that_asks_for_a_uid_is_no_second_agent(gatewa
 
 
 async def test_a_reconnect_keeps_the_uid_and_needs_no_full_state(gateway, heard, open_ws: OpenAgent) -> None:
-    """Items 41, 59: the old socket is half open and silent; the newest wins."""
+    """Items 41, 58, 59: the old socket is half open and silent; the newest wins, none is denied."""
     old = await (await open_ws(gateway)).start()
     new = await open_ws(gateway, uid=old.uid, sequence_num=old.sequence_num)
     reply = await new.report()

@@ -64,9 +64,9 @@ class Bus:
         if not self.connection.is_closed:
             try:
                 await asyncio.wait_for(self.connection.flush(), 1.0)
-            except (TimeoutError, nats.errors.Error):
-                log.warning("bus.flush_failed")
-            await self.connection.close()
+                await self.connection.close()
+            except (TimeoutError, OSError, nats.errors.Error) as error:
+                log.warning("bus.close_failed", error=repr(error))
 
     async def publish(self, message: Outgoing, deadline: float = 5.0) -> int:
         """Store a message in JetStream; returns its sequence in the stream.

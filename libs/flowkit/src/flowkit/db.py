@@ -98,7 +98,13 @@ async def connect(url: str, pool_size: int) -> Database:
     """
     try:
         pool = await asyncpg.create_pool(
-            url, min_size=1, max_size=pool_size, init=_prepare, reset=_keep, command_timeout=8.0
+            url,
+            min_size=1,
+            max_size=pool_size,
+            init=_prepare,
+            reset=_keep,
+            command_timeout=8.0,
+            max_inactive_connection_lifetime=30.0,  # s; an idle backend of PostgreSQL holds some 18 MB
         )
     except (*TRANSIENT, asyncpg.PostgresError, ValueError) as error:
         raise UnavailableError(f"PostgreSQL does not answer: {error!r}") from error

@@ -17,7 +17,7 @@ from flowkit.bus import Bus, sequence_of
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.errors import UnavailableError
 from flowkit.telemetry import get_log
-from flowkit.uplink import stream_created_at
+from flowkit.uplink import FETCH_SECONDS, stream_created_at
 
 log = get_log()
 
@@ -60,7 +60,7 @@ class Follower(Generic[Store]):
                         await self._bus.ensure_consumer(self._stream, self._service, subjects)
                         created_at = await stream_created_at(self._bus, self._stream)
                         subscription = await self._bus.jetstream.pull_subscribe_bind(self._service, self._stream)
-                    messages = await subscription.fetch(1, timeout=25.0)
+                    messages = await subscription.fetch(1, timeout=FETCH_SECONDS)
                 except TimeoutError:
                     continue
                 except (nats.errors.Error, nats.js.errors.Error) as error:

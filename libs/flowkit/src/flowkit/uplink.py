@@ -32,7 +32,7 @@ log = get_log()
 
 Store = TypeVar("Store")
 
-_FETCH_SECONDS = 25.0  # a pull request waits that long at the server
+FETCH_SECONDS = 5.0  # a pull request waits that long at the server; one that a restarted server forgot is lost
 
 
 class Report:
@@ -151,7 +151,7 @@ class UplinkConsumer(Generic[Store]):
                     if subscription is None:
                         created_at = await stream_created_at(self._bus, contracts.UPLINK)
                         subscription = await self._bus.jetstream.pull_subscribe_bind(durable, contracts.UPLINK)
-                    messages = await subscription.fetch(1, timeout=_FETCH_SECONDS)
+                    messages = await subscription.fetch(1, timeout=FETCH_SECONDS)
                 except TimeoutError:
                     continue
                 except (nats.errors.Error, nats.js.errors.Error) as error:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from uuid import UUID
 
 from agent_registry import domain, handlers
 from agent_registry.handlers import Registry
@@ -13,6 +14,7 @@ from agent_registry.store import GatewayStore
 from flowgate.rpc.v1 import agent_registry_pb2 as rpc
 from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
 from flowgate.uplink.v1 import uplink_pb2
+from flowkit import outbox
 from flowkit.bus import Bus
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.errors import UnavailableError
@@ -49,9 +51,10 @@ async def lifespan(settings: Settings) -> AsyncIterator[Ready]:
 
     async def follow_presence(bus: Bus, database: Database) -> None:
         await presence.follow(bus)
+        missing: set[UUID] = set()
         while True:
             await asyncio.sleep(settings.sweep_seconds)
-            await write_presence(database, presence, settings.stale_after_seconds / 4)
+            missing = await write_presence(database, presence, settings.stale_after_seconds / 4, missing)
 
     def on(bus: Bus, connection: Connection) -> Registry:
         return Registry(GatewayStore(connection), presence, settings)
@@ -60,13 +63,25 @@ async def lifespan(settings: Settings) -> AsyncIterator[Ready]:
         yield ready
 
 
-async def write_presence(database: Database, presence: Presence, coarse_seconds: float) -> None:
-    """Write who was heard of, seldom enough that an idle heartbeat costs no write of its own."""
+async def write_presence(
+    database: Database, presence: Presence, coarse_seconds: float, missing: set[UUID]
+) -> set[UUID]:
+    """Write who was heard of, seldom enough that an idle heartbeat costs no write of its own.
+
+    Agents that are connected and unknown here, this time and the time before (`missing`), are asked for everything:
+    this store has lost them. Returns who is unknown now.
+    """
     uids, seen = presence.take_fresh()
     if not uids:
-        return
+        return missing
     try:
         async with database.transaction() as connection:
-            await GatewayStore(connection).record_seen(uids, seen, coarse_seconds)
+            store = GatewayStore(connection)
+            await store.record_seen(uids, seen, coarse_seconds)
+            unknown = set(await store.unknown([UUID(bytes=uid) for uid in uids]))
+            asked = [domain.full_state_of(uid) for uid in unknown & missing]
+            await outbox.add(connection, "agent-registry", asked)
     except (UnavailableError, *TRANSIENT) as error:
         log.warning("presence.write_failed", error=repr(error))
+        return missing
+    return (missing - {UUID(bytes=uid) for uid in uids}) | unknown

@@ -7,10 +7,10 @@ from datetime import datetime
 from uuid import UUID
 
 from flowgate.agent.v1 import events_pb2 as facts
-from flowgate.uplink.v1 import uplink_pb2
+from flowgate.uplink.v1 import desired_pb2, uplink_pb2
 from flowkit import opamp
 from flowkit.opamp import timestamp
-from flowkit.outbox import Effect
+from flowkit.outbox import Desired, Effect
 from flowkit.uplink import Report
 from opamp.v1 import opamp_pb2
 
@@ -173,11 +173,11 @@ def reidentify(gateway: Gateway, report: Report) -> list[Effect]:
 
 def _registered(gateway: Gateway, report: Report) -> Sequence[Effect]:
     """The first report names and sorts the gateway before anybody is told of it."""
-    gateway.is_announced = True
     _capabilities(gateway, report)
     if report.entry.fields & DESCRIPTION:
         _description(gateway, report)
-    return [
+    gateway.is_announced = True
+    effects: list[Effect] = [
         facts.AgentRegistered(
             instance_uid=str(gateway.instance_uid),
             gateway_id=str(gateway.gateway_id),
@@ -186,6 +186,15 @@ def _registered(gateway: Gateway, report: Report) -> Sequence[Effect]:
             management_mode=opamp.management_mode(gateway.capabilities),
         )
     ]
+    if gateway.description_hash is None:
+        effects.append(full_state_of(gateway.instance_uid))
+    return effects
+
+
+def full_state_of(instance_uid: UUID) -> Desired:
+    """The wish that an agent reports everything: it is known here by a compressed report only (item 44)."""
+    wish = desired_pb2.DesiredState(id="full-state", full_state=desired_pb2.DesiredFullState())
+    return Desired(str(instance_uid), "state", wish)
 
 
 def _connected(gateway: Gateway, report: Report, connection_id: UUID) -> Sequence[Effect]:
@@ -272,7 +281,7 @@ def _description(gateway: Gateway, report: Report) -> Sequence[Effect]:
     gateway.default_name = "@".join(names) or str(gateway.instance_uid)
     gateway.dirty |= Dirty.REST
     if is_first:
-        return []
+        return [Desired(str(gateway.instance_uid), "state", None)] if gateway.is_announced else []
     return [
         facts.AgentDescriptionChanged(
             instance_uid=str(gateway.instance_uid),

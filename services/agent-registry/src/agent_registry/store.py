@@ -254,6 +254,15 @@ class GatewayStore:
             coarse_seconds,
         )
 
+    async def unknown(self, instance_uids: Sequence[UUID]) -> list[UUID]:
+        """Those of the agents that no gateway has."""
+        rows = await self._connection.fetch(
+            "SELECT u.uid FROM unnest($1::uuid[]) AS u (uid)"
+            " WHERE NOT EXISTS (SELECT FROM gateways g WHERE g.instance_uid = u.uid)",
+            instance_uids,
+        )
+        return [row["uid"] for row in rows]
+
     async def disconnect_silent(self, seen_before: datetime, now: datetime) -> list[asyncpg.Record]:
         """Mark as gone what was not heard of since; returns instance_uid and gateway_id of each."""
         return await self._connection.fetch(

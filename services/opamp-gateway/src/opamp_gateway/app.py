@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from flowkit import bus as buses
-from flowkit.bus import Bus
 from flowkit.errors import UnavailableError
 from flowkit.service import Ready
 from flowkit.telemetry import get_log
@@ -54,7 +53,7 @@ async def ingress(settings: OpampGatewaySettings) -> AsyncIterator[Running]:
         settings.nats_url.get_secret_value(), f"opamp-gateway-{gateway}", replicas=settings.nats_replicas
     )
     async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(_close, bus)
+        stack.push_async_callback(bus.close)
         await bus.ensure(settings.uplink_shards)
         if bus.connection.max_payload < _MAX_PAYLOAD:
             raise UnavailableError(f"NATS' max_payload is {bus.connection.max_payload}, less than {_MAX_PAYLOAD}")
@@ -100,13 +99,6 @@ async def ingress(settings: OpampGatewaySettings) -> AsyncIterator[Running]:
             ticker.stop()
             await listener.drain(websocket.SERVICE_RESTART, "restarting")
             await handlers.drain()
-
-
-async def _close(bus: Bus) -> None:
-    try:
-        await bus.close()
-    except OSError as error:  # nats-py tells so of a server that is gone already
-        log.warning("bus.close_failed", error=repr(error))
 
 
 async def _start(stack: contextlib.AsyncExitStack, work: object) -> None:

@@ -20,7 +20,7 @@ _REMEMBERED = 20_000  # agents that went away, and uids that were given out
 class Agent(Session):
     """A session together with where its agent is."""
 
-    __slots__ = ("entry_prefix", "held", "is_taking", "link", "shard")
+    __slots__ = ("asked_revision", "entry_prefix", "held", "is_starting", "is_taking", "link", "shard")
 
     def __init__(self, uid: bytes, shards: int) -> None:
         super().__init__(uid)
@@ -33,10 +33,17 @@ class Agent(Session):
         """Messages that wait until something slow is done for an earlier one."""
         self.is_taking = False
         """A command for it is being taken out of the desired state."""
+        self.is_starting = False
+        """It has no running collector yet. opampsupervisor v0.149 composes its first configuration while the answer to
+        its first report comes in, and now and then loses an offer in it: nothing is offered before the next report."""
+        self.asked_revision = 0
+        """Revision of the wish for its full state that it was told of on this connection."""
 
     def connect(self, link: Link, connected_at: int, previous_uid: bytes = b"") -> None:
         """The agent is on a new connection; `connected_at` is in nanoseconds since 1970."""
         self.reconnected()
+        self.is_starting = False
+        self.asked_revision = 0
         self.link = link if link.is_websocket else None
         self.entry_prefix = uplink_pb2.UplinkEntry(
             instance_uid=self.uid,

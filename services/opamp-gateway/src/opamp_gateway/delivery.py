@@ -63,7 +63,7 @@ class Delivery:
         if link.is_websocket and agent.link is not link:  # superseded while its report was on its way
             link.ack(agent.uid)
             return
-        flags = _FULL_STATE if verdict & session.ASK_FULL_STATE else 0
+        flags = _FULL_STATE if verdict & session.ASK_FULL_STATE or self._is_state_due(agent) else 0
         if verdict & session.ASK_COMPONENTS:
             flags |= _COMPONENTS
         wish, shared = None, b""
@@ -122,6 +122,8 @@ class Delivery:
         link = agent.link
         if link is None or not link.is_websocket or not agent.has_greeted or agent.held is not None:
             return
+        if self._is_state_due(agent):
+            link.send(replies.compose(agent.uid, flags=_FULL_STATE))
         wish = self._offer_due(agent, 0)
         if wish is not None:
             body = self._bodies.get(wish.state.config.body_object)
@@ -154,9 +156,17 @@ class Delivery:
 
     def _offer_due(self, agent: Agent, verdict: int) -> Wish | None:
         wish = self._desired.wish(agent.uid, facets.CONFIG)
-        if wish is None or wish.is_expired(time.time_ns()):
+        if wish is None or agent.is_starting or wish.is_expired(time.time_ns()):
             return None
         return wish if agent.is_offer_due(wish.state.config.config_hash, verdict) else None
+
+    def _is_state_due(self, agent: Agent) -> bool:
+        """An owner misses the agent's full state; it is asked for once on each connection."""
+        wish = self._desired.wish(agent.uid, facets.STATE)
+        if wish is None or wish.is_expired(time.time_ns()) or agent.asked_revision == wish.revision:
+            return False
+        agent.asked_revision = wish.revision
+        return True
 
     def _command_due(self, agent: Agent) -> Wish | None:
         wish = self._desired.wish(agent.uid, facets.COMMAND)

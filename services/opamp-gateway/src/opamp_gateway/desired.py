@@ -27,7 +27,7 @@ from opamp_gateway.connections import canonical
 
 log = get_log()
 
-CONFIG, COMMAND = "config", "command"
+CONFIG, COMMAND, STATE = "config", "command", "state"
 _STREAM = f"KV_{contracts.AGENT_DESIRED}"
 _PREFIX = f"$KV.{contracts.AGENT_DESIRED}."
 _HEARTBEAT_SECONDS = 5.0  # NATS says so often that the watcher lives, when there is nothing else to say

@@ -47,6 +47,11 @@ _time_ns = time.time_ns
 _STORE, _MAX_INLINE = session.STORE, uplink.MAX_INLINE
 
 
+def _is_still_starting(message: opamp_pb2.AgentToServer, fields: int) -> bool:
+    """A supervisor that has not heard of its collector yet: its health is there and says nothing."""
+    return bool(fields & session.HEALTH) and not message.health.ByteSize()
+
+
 class Handlers:
     """The application above the transports; see `transports.Application`."""
 
@@ -138,6 +143,8 @@ class Handlers:
             self._agent_says_goodbye(link, agent, fields, data, sequence_num)
             return
         verdict = agent.receive(sequence_num, message.capabilities, fields, hash(data))
+        if not sequence_num or agent.is_starting:
+            agent.is_starting = not sequence_num and _is_still_starting(message, fields)
         self._presence.heard.add(agent.uid)
         if agent.is_missing:
             verdict |= agent.ask(self._now())

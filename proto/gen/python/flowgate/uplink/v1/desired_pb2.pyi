@@ -7,16 +7,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class DesiredState(_message.Message):
-    __slots__ = ("id", "expires_at_unix_nano", "config", "command")
+    __slots__ = ("id", "expires_at_unix_nano", "config", "command", "full_state")
     ID_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     COMMAND_FIELD_NUMBER: _ClassVar[int]
+    FULL_STATE_FIELD_NUMBER: _ClassVar[int]
     id: str
     expires_at_unix_nano: int
     config: DesiredConfig
     command: DesiredCommand
-    def __init__(self, id: _Optional[str] = ..., expires_at_unix_nano: _Optional[int] = ..., config: _Optional[_Union[DesiredConfig, _Mapping]] = ..., command: _Optional[_Union[DesiredCommand, _Mapping]] = ...) -> None: ...
+    full_state: DesiredFullState
+    def __init__(self, id: _Optional[str] = ..., expires_at_unix_nano: _Optional[int] = ..., config: _Optional[_Union[DesiredConfig, _Mapping]] = ..., command: _Optional[_Union[DesiredCommand, _Mapping]] = ..., full_state: _Optional[_Union[DesiredFullState, _Mapping]] = ...) -> None: ...
+
+class DesiredFullState(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class DesiredConfig(_message.Message):
     __slots__ = ("config_hash", "body_object")
