@@ -63,6 +63,31 @@ async def test_a_batch_is_written_and_read_back(registry: Registry) -> None:
     assert by_id == answer
 
 
+async def test_plain_health_reports_come_to_the_same_by_their_shorter_way(registry: Registry) -> None:
+    """A batch of nothing but health reads a few columns; what it stores and tells is what the long way would."""
+    for number in (1, 2):
+        await report(registry, number, full_report("a" if number == 1 else "b"))
+    later = NOW + timedelta(seconds=5)
+    sick = opamp_pb2.AgentToServer(sequence_num=3, health=opamp_pb2.ComponentHealth(last_error="no", status="bad"))
+    heartbeat = opamp_pb2.AgentToServer(sequence_num=4)
+    plain = [make_report(UUID(int=1), sick, at=later), make_report(UUID(int=2), heartbeat, at=later)]
+    effects = await handlers.agents_reported(registry, plain, later)
+    assert [type(effect) for effect in effects] == [facts.AgentHealthChanged]
+    assert await handlers.agents_reported(registry, plain, later) == []
+    first, second = [
+        (await handlers.get_gateway(registry, rpc.GetGatewayRequest(id=str(UUID(int=number))), later)).detail
+        for number in (1, 2)
+    ]
+    assert (first.gateway.healthy, first.gateway.last_error, first.gateway.health_status) == (False, "no", "bad")
+    assert opamp_pb2.ComponentHealth.FromString(first.health) == sick.health
+    assert first.gateway.health_since == first.gateway.last_seen_at
+    assert (second.gateway.healthy, second.sequence_num, second.gateway.version) == (True, 4, "1")
+    assert second.gateway.name == "otelcol@b" and second.agent_description
+    moved = make_report(UUID(int=2), heartbeat, at=later, connection=UUID(int=8), connected_at=later)
+    (fact,) = await handlers.agents_reported(registry, [plain[0], moved], later)
+    assert isinstance(fact, facts.AgentConnected) and fact.instance_uid == str(UUID(int=2))
+
+
 async def test_uint64_values_survive(registry: Registry) -> None:
     """Items 51 and 67: sequence numbers and unknown capability bits above 2^63."""
     message = full_report("a")

@@ -150,10 +150,36 @@ def apply(gateway: Gateway, report: Report) -> list[Effect]:
         effects += _health(gateway, report)
     if entry.fields & COMPONENTS:
         _components(gateway, report)
+    _seen(gateway, report)
+    return effects
+
+
+def is_plain(report: Report) -> bool:
+    """Whether a report tells of health at most, as nearly all do."""
+    return report.entry.kind == uplink_pb2.ENTRY_KIND_REPORT and not report.entry.fields & (DESCRIPTION | COMPONENTS)
+
+
+def only_health(gateway: Gateway | None, report: Report) -> bool:
+    """Whether a plain report changes nothing else of its gateway: same connection, same capabilities."""
+    return (
+        gateway is not None
+        and gateway.is_connected
+        and report.connection_id == gateway.connection_id
+        and report.message.capabilities in (0, gateway.capabilities)
+    )
+
+
+def apply_health(gateway: Gateway, report: Report) -> Sequence[Effect]:
+    """`apply` for a report of which `only_health` holds."""
+    effects = _health(gateway, report) if report.entry.fields & HEALTH else ()
+    _seen(gateway, report)
+    return effects
+
+
+def _seen(gateway: Gateway, report: Report) -> None:
     gateway.last_seen_at = max(gateway.last_seen_at, report.received_at)
     gateway.sequence_num = report.message.sequence_num
     gateway.dirty |= Dirty.SEEN
-    return effects
 
 
 def reidentify(gateway: Gateway, report: Report) -> list[Effect]:

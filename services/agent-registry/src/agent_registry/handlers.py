@@ -46,10 +46,17 @@ class Registry:
 async def agents_reported(registry: Registry, reports: Sequence[Report], now: datetime) -> Sequence[Effect]:
     """A batch of the uplink: every report changes its gateway, in order."""
     uids = {report.uid for report in reports}
+    effects: list[Effect] = []
+    if all(map(domain.is_plain, reports)):
+        known = await registry.store.load_for_health(list(uids))
+        if all(domain.only_health(known.get(report.uid), report) for report in reports):
+            for report in reports:
+                effects += domain.apply_health(known[report.uid], report)
+            await registry.store.save(list(known.values()))
+            return effects
     uids |= {UUID(bytes=one.entry.previous_instance_uid) for one in reports if one.entry.previous_instance_uid}
     has_description = any(report.entry.fields & domain.DESCRIPTION for report in reports)
     gateways = await registry.store.load(list(uids), with_attributes=has_description)
-    effects: list[Effect] = []
     components: dict[bytes, bytes] = {}
     for report in reports:
         gateway = gateways.get(report.uid)

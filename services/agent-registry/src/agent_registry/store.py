@@ -62,6 +62,10 @@ _DETAIL_COLUMNS = (
     " healthy, health_status, last_error, health_since, started_at, is_connected, connected_at, disconnected_at,"
     " transport, ingress, remote_address, first_seen_at, last_seen_at"
 )
+_LOAD_FOR_HEALTH = (
+    f"SELECT {', '.join(_LOADED[:6])}, capabilities, is_connected, healthy, last_error, health_since FROM gateways"
+    " WHERE instance_uid = ANY($1::uuid[]) FOR NO KEY UPDATE"
+)
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,17 @@ class GatewayStore:
             instance_uids,
         )
         return {row["instance_uid"]: _gateway(row) for row in rows}
+
+    async def load_for_health(self, instance_uids: Sequence[UUID]) -> dict[UUID, Gateway]:
+        """The same with no more than `domain.only_health` and `domain.apply_health` need: a third of the cost."""
+        rows = await self._connection.fetch(_LOAD_FOR_HEALTH, instance_uids)
+        gateways: dict[UUID, Gateway] = {}
+        for row in rows:
+            gateway = Gateway(*row[:6])
+            gateway.capabilities = unsigned(row[6])
+            gateway.is_connected, gateway.healthy, gateway.last_error, gateway.health_since = row[7:]
+            gateways[gateway.instance_uid] = gateway
+        return gateways
 
     async def find_offline_extension(self, identity_key: str) -> list[Gateway]:
         """Up to two extension gateways that are not connected and have this identity."""
