@@ -1,8 +1,13 @@
-"""python -m opamp_gateway: run the ingress until SIGTERM or SIGINT."""
+"""Run the ingress: `python -m opamp_gateway`."""
 
-from flowkit import service
+import gc
+
+from flowkit.service import run
 from opamp_gateway.app import lifespan
 from opamp_gateway.settings import OpampGatewaySettings
 
 if __name__ == "__main__":
-    service.run("opamp-gateway", OpampGatewaySettings(), lifespan)
+    # A busy ingress makes tens of thousands of short-lived tuples a second and holds many connections: at Python's
+    # default threshold the collector would walk over all of them again and again, and never find a cycle.
+    gc.set_threshold(50_000, 20, 20)
+    run("opamp-gateway", OpampGatewaySettings(), lifespan)
