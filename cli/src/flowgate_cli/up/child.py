@@ -11,7 +11,7 @@ from pathlib import Path
 from flowgate_cli.errors import CommandError
 from flowgate_cli.up.logfile import LogFile, headline
 from flowgate_cli.up.specs import ServiceSpec
-from flowkit.embedded.process import dies_with_parent
+from flowkit.embedded.process import dies_with_parent, lower_priority
 
 READY_SECONDS = 60.0
 FIRST_BACKOFF = 0.2  # seconds; doubled at each crash in a row
@@ -126,6 +126,8 @@ class Child:
             limit=LINE_LIMIT,
         )
         self._process, self.pid = process, process.pid
+        if not self.spec.is_ingress:
+            lower_priority(process.pid)
         self._on_start()
         try:
             await self._pump(process)

@@ -19,6 +19,7 @@ from flowkit.embedded.process import (
     dies_with_parent,
     end,
     log_tail,
+    lower_priority,
     open_log,
     write_private,
 )
@@ -145,6 +146,7 @@ class EmbeddedPostgres:
             )
         finally:
             os.close(log)
+        lower_priority(self._process.pid)
 
     def wait_ready(self) -> None:
         """Wait until it takes connections; after a crash that includes its recovery."""

@@ -37,6 +37,12 @@ def dies_with_parent(sig: signal.Signals = signal.SIGKILL) -> Callable[[], None]
     return arm
 
 
+def lower_priority(pid: int) -> None:
+    """Let what agents wait for, the ingress and the bus, go first where cores are scarce; the rest catches up."""
+    with contextlib.suppress(OSError):  # gone already
+        os.setpriority(os.PRIO_PROCESS, pid, 5)
+
+
 def open_log(path: Path) -> int:
     """File descriptor to append to `path`; a file over the limit becomes `<name>.1` first."""
     path.parent.mkdir(parents=True, exist_ok=True)
