@@ -17,7 +17,7 @@ from flowkit.bus import Bus, sequence_of
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.errors import UnavailableError
 from flowkit.telemetry import get_log
-from flowkit.uplink import FETCH_SECONDS, stream_created_at
+from flowkit.uplink import FETCH_SECONDS, stream_created_at, unsubscribe
 
 log = get_log()
 
@@ -65,17 +65,14 @@ class Follower(Generic[Store]):
                     continue
                 except (nats.errors.Error, nats.js.errors.Error) as error:
                     log.warning("follow.read_retry", stream=self._stream, error=repr(error))
+                    await unsubscribe(subscription)
                     subscription = None
                     await asyncio.sleep(0.5)
                     continue
                 for message in messages:
                     await self._handle(created_at, message)
         finally:
-            if subscription is not None:
-                try:
-                    await subscription.unsubscribe()
-                except nats.errors.Error:
-                    log.debug("follow.unsubscribe_failed")
+            await unsubscribe(subscription)
 
     async def _handle(self, created_at: float, message: Msg) -> None:
         sequence, _ = sequence_of(message)

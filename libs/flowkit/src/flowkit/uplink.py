@@ -156,14 +156,14 @@ class UplinkConsumer(Generic[Store]):
                     continue
                 except (nats.errors.Error, nats.js.errors.Error) as error:
                     log.warning("uplink.read_retry", shard=shard, error=repr(error))
-                    await _unsubscribe(subscription)
+                    await unsubscribe(subscription)
                     subscription = None
                     await asyncio.sleep(0.5)
                     continue
                 for message in messages:
                     await self._handle(shard, created_at, message)
         finally:
-            await _unsubscribe(subscription)
+            await unsubscribe(subscription)
 
     async def _handle(self, shard: int, created_at: float, message: Msg) -> None:
         """Handle one batch and acknowledge it, or leave it to be delivered again when a server is away."""
@@ -264,7 +264,8 @@ async def stream_created_at(bus: Bus, stream: str) -> float:
     return created.timestamp() if created is not None else 0.0
 
 
-async def _unsubscribe(subscription: JetStreamContext.PullSubscription | None) -> None:
+async def unsubscribe(subscription: JetStreamContext.PullSubscription | None) -> None:
+    """End a subscription, if there is one; harmless when NATS is away."""
     if subscription is not None:
         try:
             await subscription.unsubscribe()
