@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+LOWER_NICE = 5
 LOG_LIMIT_BYTES = 8 * 1024 * 1024
 
 
@@ -38,9 +39,15 @@ def dies_with_parent(sig: signal.Signals = signal.SIGKILL) -> Callable[[], None]
 
 
 def lower_priority(pid: int) -> None:
-    """Let what agents wait for, the ingress and the bus, go first where cores are scarce; the rest catches up."""
+    """Let what agents wait for, the ingress and the bus, go first where cores are scarce; the rest catches up.
+
+    Linux with autogroups (sched(7)) heeds nice values only within a session, and each child has one of its own: what
+    counts between sessions is the nice value of the autogroup.
+    """
     with contextlib.suppress(OSError):  # gone already
-        os.setpriority(os.PRIO_PROCESS, pid, 5)
+        os.setpriority(os.PRIO_PROCESS, pid, LOWER_NICE)
+    with contextlib.suppress(OSError):  # no autogroups here
+        Path(f"/proc/{pid}/autogroup").write_text(str(LOWER_NICE))
 
 
 def open_log(path: Path) -> int:
