@@ -9,8 +9,8 @@ import pytest
 from flowgate.supervisor.v1 import events_pb2 as facts
 from flowkit.outbox import Desired
 from opamp.v1.opamp_pb2 import ComponentHealth
-from supervisor_control import domain
-from supervisor_control.domain import Command, Supervisor
+from supervisor_control.domain import supervisors as domain
+from supervisor_control.domain.supervisors import Command, Supervisor
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 START = 1_760_000_000_000_000_000

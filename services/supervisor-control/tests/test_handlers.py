@@ -16,10 +16,10 @@ from flowkit.opamp import timestamp
 from flowkit.outbox import Desired, Effect
 from flowkit.testing import EXTENSION, SUPERVISOR, make_description, make_report, rolled_back
 from opamp.v1 import opamp_pb2
-from supervisor_control import handlers
-from supervisor_control.handlers import Control
+from supervisor_control.handlers import supervisors as handlers
+from supervisor_control.handlers.control import Control
 from supervisor_control.settings import Settings
-from supervisor_control.store import SupervisorStore
+from supervisor_control.store.supervisors import SupervisorStore
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 UID = UUID(int=1)

@@ -10,6 +10,7 @@ from typing import Self
 
 from flowgate_cli.connection import FILE_NAME
 from flowgate_cli.errors import CommandError
+from flowkit import tokens
 from flowkit.embedded.process import write_private
 
 TOKEN_BYTES = 32
@@ -21,10 +22,12 @@ def _password() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """Everything made up at the first start and kept since: two tokens and a password for each account."""
+    """Everything made up at the first start and kept since: two tokens, the key that telemetry tokens are made with,
+    and a password for each account."""
 
-    admin_token: str = field(default_factory=lambda: "fga_" + secrets.token_urlsafe(TOKEN_BYTES))
-    enrollment_token: str = field(default_factory=lambda: "fge_" + secrets.token_urlsafe(TOKEN_BYTES))
+    admin_token: str = field(default_factory=lambda: tokens.mint(tokens.ADMIN))
+    enrollment_token: str = field(default_factory=lambda: tokens.mint(tokens.ENROLLMENT))
+    telemetry_key: str = field(default_factory=_password)
     nats: str = field(default_factory=_password)
     nats_events: str = field(default_factory=_password)
     postgres: str = field(default_factory=_password)
@@ -89,6 +92,11 @@ class DataDir:
             return made
         try:
             stored = json.loads(path.read_text())
-            return Secrets(**{name: str(stored[name]) for name in Secrets.__slots__})
-        except (OSError, ValueError, KeyError) as error:
+            kept = Secrets(**{name: str(stored[name]) for name in Secrets.__slots__ if name in stored})
+        except (OSError, ValueError, TypeError) as error:
             raise CommandError(f"cannot read {path}: {error!r}") from None
+        if missing := [name for name in Secrets.__slots__ if name not in stored and name != "telemetry_key"]:
+            raise CommandError(f"{path} lacks {', '.join(missing)}")
+        if "telemetry_key" not in stored:  # a folder from before there was one
+            write_private(path, json.dumps(asdict(kept), indent=2) + "\n")
+        return kept

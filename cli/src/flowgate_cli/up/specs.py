@@ -107,6 +107,7 @@ def _own(name: str, number: int, options: Options, secrets: Secrets, database_ur
             f"{prefix}PORT": str(options.opamp_port + number),
             f"{prefix}PATH": OPAMP_PATH,
             f"{prefix}ENROLLMENT_TOKEN_SHA256": ",".join(hashes),
+            f"{prefix}TELEMETRY_KEY": secrets.telemetry_key,
             # One machine's few agents may come back all at once, and a stop has 10 s for everything.
             f"{prefix}DRAIN_SECONDS": os.environ.get(f"{prefix}DRAIN_SECONDS", "0.5"),
         }
@@ -117,7 +118,12 @@ def _own(name: str, number: int, options: Options, secrets: Secrets, database_ur
             f"{prefix}ADMIN_TOKEN_SHA256": _sha256(secrets.admin_token),
         }
     role = name.replace("-", "_")
+    own = {}
+    if name == "supervisor-control":
+        url = f"http://{_reachable(options.opamp_host)}:{options.opamp_port}"
+        own[f"{prefix}TELEMETRY_URL"] = os.environ.get(f"{prefix}TELEMETRY_URL", url)
     return {
+        **own,
         "FLOWGATE_DATABASE_URL": with_role(database_url, role, getattr(secrets, role)),
         # Each connection is a process of PostgreSQL with 18 MB; one machine's cores are busy with fewer.
         f"{prefix}DATABASE_POOL_SIZE": os.environ.get(f"{prefix}DATABASE_POOL_SIZE", "4"),

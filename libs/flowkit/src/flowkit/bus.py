@@ -118,29 +118,34 @@ class Bus:
         return self._stores[name]
 
     async def ensure(self, shards: int) -> None:
-        """Make every stream, bucket and uplink consumer that does not exist yet; all services do so at their start.
+        """Make every stream, bucket and consumer of a shard that does not exist yet; all services do so at their start.
 
-        The uplink's consumers belong to it: the stream drops what no consumer waits for, so all of them exist before
-        the first report does, whichever service starts first.
+        The consumers of uplink and telemetry belong to the stream: it drops what no consumer waits for, so all of them
+        exist before the first report does, whichever service starts first.
         """
         declared = contracts.streams()
         await asyncio.gather(
             *(self._ensure_stream(stream) for stream in declared.values()),
             self._ensure_kv(contracts.AGENT_DESIRED, ttl=None),
+            self._ensure_kv(contracts.AGENT_CREDENTIALS, ttl=None),
             self._ensure_kv(contracts.AGENT_SESSIONS, ttl=contracts.AGENT_SESSIONS_TTL),
             self._ensure_store(contracts.BODIES, ttl=None),
             self._ensure_store(contracts.UPLINK_BODIES, ttl=contracts.UPLINK_BODIES_TTL),
         )
-        uplink = declared[contracts.UPLINK]
-        present = {info.name for info in await self.jetstream.consumers_info(uplink.name)}
+        await asyncio.gather(
+            *(self._ensure_shards(declared[name], shards) for name in (contracts.UPLINK, contracts.TELEMETRY))
+        )
+
+    async def _ensure_shards(self, stream: options_pb2.Stream, shards: int) -> None:
+        present = {info.name for info in await self.jetstream.consumers_info(stream.name)}
         await asyncio.gather(
             *(
                 self.ensure_consumer(
-                    uplink.name, uplink_durable(reader, shard), [uplink.subjects[0].replace("*", str(shard))]
+                    stream.name, shard_durable(reader, shard), [stream.subjects[0].replace("*", str(shard))]
                 )
-                for reader in uplink.readers
+                for reader in stream.readers
                 for shard in range(shards)
-                if uplink_durable(reader, shard) not in present
+                if shard_durable(reader, shard) not in present
             )
         )
 
@@ -198,8 +203,8 @@ class Bus:
                 raise
 
 
-def uplink_durable(service: str, shard: int) -> str:
-    """Name of a service's consumer of one uplink shard."""
+def shard_durable(service: str, shard: int) -> str:
+    """Name of a service's consumer of one shard of a stream."""
     return f"{service}-{shard}"
 
 

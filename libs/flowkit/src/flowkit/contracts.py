@@ -14,9 +14,18 @@ from google.protobuf.message import Message
 from flowgate.agent.v1 import events_pb2 as agent_events
 from flowgate.config.v1 import events_pb2 as config_events
 from flowgate.options.v1 import options_pb2
-from flowgate.rpc.v1 import agent_registry_pb2, config_push_pb2, supervisor_control_pb2
+from flowgate.rpc.v1 import (
+    agent_registry_pb2,
+    config_push_pb2,
+    enrollment_pb2,
+    operations_pb2,
+    policies_pb2,
+    supervisor_control_pb2,
+    telemetry_pb2,
+)
 from flowgate.supervisor.v1 import events_pb2 as supervisor_events
 from flowgate.uplink.v1 import dead_letters_pb2, desired_pb2, uplink_pb2
+from flowgate.uplink.v1 import telemetry_pb2 as uplink_telemetry_pb2
 
 AGENT_DESIRED = "agent_desired"  # KV bucket, key <uid>.<facet>
 AGENT_SESSIONS = "agent_sessions"  # KV bucket, key <uid>
@@ -25,6 +34,8 @@ BODIES = "bodies"  # object store: configurations on offer, by hash
 UPLINK_BODIES = "uplink_bodies"  # object store: reports too large for a message
 UPLINK_BODIES_TTL = 7 * 86400.0  # s
 UPLINK = "UPLINK"
+TELEMETRY = "TELEMETRY"
+AGENT_CREDENTIALS = "agent_credentials"  # KV bucket, key token_id
 
 # The generated stubs type extensions without their owner, so they are named here once as what they are.
 _STREAM = cast(Any, options_pb2.stream)
@@ -32,8 +43,16 @@ _SUBJECT = cast(Any, options_pb2.subject)
 _RPC_SUBJECT = cast(Any, options_pb2.rpc)
 
 _EVENTS: tuple[ModuleType, ...] = (agent_events, config_events, supervisor_events)
-_MESSAGES: tuple[ModuleType, ...] = (*_EVENTS, uplink_pb2, desired_pb2, dead_letters_pb2)
-_RPC: tuple[ModuleType, ...] = (agent_registry_pb2, config_push_pb2, supervisor_control_pb2)
+_MESSAGES: tuple[ModuleType, ...] = (*_EVENTS, uplink_pb2, uplink_telemetry_pb2, desired_pb2, dead_letters_pb2)
+_RPC: tuple[ModuleType, ...] = (
+    agent_registry_pb2,
+    enrollment_pb2,
+    config_push_pb2,
+    supervisor_control_pb2,
+    telemetry_pb2,
+    policies_pb2,
+    operations_pb2,
+)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from nats.js import JetStreamContext
 
 from flowgate.uplink.v1 import dead_letters_pb2, uplink_pb2
 from flowkit import contracts, offsets, outbox
-from flowkit.bus import ACK_WAIT, Bus, sequence_of, uplink_durable
+from flowkit.bus import ACK_WAIT, Bus, sequence_of, shard_durable
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.errors import NotFoundError, UnavailableError
 from flowkit.opamp import EPOCH, time_of
@@ -142,7 +142,7 @@ class UplinkConsumer(Generic[Store]):
                 group.create_task(self._read(shard))
 
     async def _read(self, shard: int) -> None:
-        durable = uplink_durable(self._service, shard)
+        durable = shard_durable(self._service, shard)
         subscription: JetStreamContext.PullSubscription | None = None
         created_at = 0.0
         try:

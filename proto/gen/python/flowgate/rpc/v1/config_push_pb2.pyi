@@ -47,6 +47,20 @@ class AssignConfigResponse(_message.Message):
     delivery: Delivery
     def __init__(self, delivery: _Optional[_Union[Delivery, _Mapping]] = ...) -> None: ...
 
+class KeepConfigRequest(_message.Message):
+    __slots__ = ("config", "actor")
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    config: str
+    actor: str
+    def __init__(self, config: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
+
+class KeepConfigResponse(_message.Message):
+    __slots__ = ("config_hash",)
+    CONFIG_HASH_FIELD_NUMBER: _ClassVar[int]
+    config_hash: str
+    def __init__(self, config_hash: _Optional[str] = ...) -> None: ...
+
 class GetAgentConfigRequest(_message.Message):
     __slots__ = ("instance_id",)
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]

@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Supervisor(_message.Message):
-    __slots__ = ("instance_id", "collector_state", "collector_started_at", "collector_starts", "last_error", "last_error_at", "capabilities", "agent_description", "command", "updated_at")
+    __slots__ = ("instance_id", "collector_state", "collector_started_at", "collector_starts", "last_error", "last_error_at", "capabilities", "agent_description", "command", "updated_at", "supervisor_started_at", "is_connected", "disconnect_reason", "recent_starts", "recent_crashes", "is_crash_looping", "crash_window_seconds", "connection_settings")
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
     COLLECTOR_STATE_FIELD_NUMBER: _ClassVar[int]
     COLLECTOR_STARTED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,14 @@ class Supervisor(_message.Message):
     AGENT_DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     COMMAND_FIELD_NUMBER: _ClassVar[int]
     UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    SUPERVISOR_STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    IS_CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    DISCONNECT_REASON_FIELD_NUMBER: _ClassVar[int]
+    RECENT_STARTS_FIELD_NUMBER: _ClassVar[int]
+    RECENT_CRASHES_FIELD_NUMBER: _ClassVar[int]
+    IS_CRASH_LOOPING_FIELD_NUMBER: _ClassVar[int]
+    CRASH_WINDOW_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_SETTINGS_FIELD_NUMBER: _ClassVar[int]
     instance_id: str
     collector_state: str
     collector_started_at: _timestamp_pb2.Timestamp
@@ -33,7 +41,33 @@ class Supervisor(_message.Message):
     agent_description: bytes
     command: Command
     updated_at: _timestamp_pb2.Timestamp
-    def __init__(self, instance_id: _Optional[str] = ..., collector_state: _Optional[str] = ..., collector_started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collector_starts: _Optional[int] = ..., last_error: _Optional[str] = ..., last_error_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., capabilities: _Optional[int] = ..., agent_description: _Optional[bytes] = ..., command: _Optional[_Union[Command, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    supervisor_started_at: _timestamp_pb2.Timestamp
+    is_connected: bool
+    disconnect_reason: str
+    recent_starts: int
+    recent_crashes: int
+    is_crash_looping: bool
+    crash_window_seconds: int
+    connection_settings: ConnectionState
+    def __init__(self, instance_id: _Optional[str] = ..., collector_state: _Optional[str] = ..., collector_started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collector_starts: _Optional[int] = ..., last_error: _Optional[str] = ..., last_error_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., capabilities: _Optional[int] = ..., agent_description: _Optional[bytes] = ..., command: _Optional[_Union[Command, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., supervisor_started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_connected: _Optional[bool] = ..., disconnect_reason: _Optional[str] = ..., recent_starts: _Optional[int] = ..., recent_crashes: _Optional[int] = ..., is_crash_looping: _Optional[bool] = ..., crash_window_seconds: _Optional[int] = ..., connection_settings: _Optional[_Union[ConnectionState, _Mapping]] = ...) -> None: ...
+
+class ConnectionState(_message.Message):
+    __slots__ = ("state", "own_logs", "own_metrics", "own_traces", "heartbeat_interval_seconds", "last_received_at", "offered_at")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    OWN_LOGS_FIELD_NUMBER: _ClassVar[int]
+    OWN_METRICS_FIELD_NUMBER: _ClassVar[int]
+    OWN_TRACES_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_INTERVAL_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    LAST_RECEIVED_AT_FIELD_NUMBER: _ClassVar[int]
+    OFFERED_AT_FIELD_NUMBER: _ClassVar[int]
+    state: str
+    own_logs: bool
+    own_metrics: bool
+    own_traces: bool
+    heartbeat_interval_seconds: int
+    last_received_at: _timestamp_pb2.Timestamp
+    offered_at: _timestamp_pb2.Timestamp
+    def __init__(self, state: _Optional[str] = ..., own_logs: _Optional[bool] = ..., own_metrics: _Optional[bool] = ..., own_traces: _Optional[bool] = ..., heartbeat_interval_seconds: _Optional[int] = ..., last_received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., offered_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Command(_message.Message):
     __slots__ = ("command_id", "instance_id", "type", "state", "error", "created_at", "updated_at", "expires_at")

@@ -26,22 +26,34 @@ from flowgate.options.v1 import options_pb2 as flowgate_dot_options_dot_v1_dot_o
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#flowgate/supervisor/v1/events.proto\x12\x16\x66lowgate.supervisor.v1\x1a!flowgate/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x02\n\x13\x43ommandStateChanged\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncommand_id\x18\x04 \x01(\t\x12\x0c\n\x04type\x18\x05 \x01(\t\x12\x33\n\x05state\x18\x06 \x01(\x0e\x32$.flowgate.supervisor.v1.CommandState\x12<\n\x0eprevious_state\x18\x07 \x01(\x0e\x32$.flowgate.supervisor.v1.CommandState\x12\r\n\x05\x65rror\x18\x08 \x01(\t:C\x92\xb5\x18?flowgate.evt.supervisor.v1.command-state-changed.{instance_uid}\"\xb3\x02\n\x17SupervisorStatusChanged\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x63ollector_state\x18\x04 \x01(\t\x12\x38\n\x14\x63ollector_started_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63ollector_starts\x18\x06 \x01(\x04\x12\x12\n\nlast_error\x18\x07 \x01(\t:<\x92\xb5\x18\x38\x66lowgate.evt.supervisor.v1.status-changed.{instance_uid}*\xb7\x01\n\x0c\x43ommandState\x12\x1d\n\x19\x43OMMAND_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43OMMAND_STATE_PENDING\x10\x01\x12\x1b\n\x17\x43OMMAND_STATE_DELIVERED\x10\x02\x12\x1b\n\x17\x43OMMAND_STATE_COMPLETED\x10\x03\x12\x18\n\x14\x43OMMAND_STATE_FAILED\x10\x04\x12\x19\n\x15\x43OMMAND_STATE_EXPIRED\x10\x05\x42\x86\x01\x8a\xb5\x18\x81\x01\n\x11SUPERVISOR_EVENTS\x12\x1c\x66lowgate.evt.supervisor.v1.>\x18\x01 \x80\xf5$(\x80\x80\x80\x80\x08\x30\xd8\x04:\x0e\x61gent-registryB/Supervisors\' states and the outcome of commandsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#flowgate/supervisor/v1/events.proto\x12\x16\x66lowgate.supervisor.v1\x1a!flowgate/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x02\n\x13\x43ommandStateChanged\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncommand_id\x18\x04 \x01(\t\x12\x0c\n\x04type\x18\x05 \x01(\t\x12\x33\n\x05state\x18\x06 \x01(\x0e\x32$.flowgate.supervisor.v1.CommandState\x12<\n\x0eprevious_state\x18\x07 \x01(\x0e\x32$.flowgate.supervisor.v1.CommandState\x12\r\n\x05\x65rror\x18\x08 \x01(\t:C\x92\xb5\x18?flowgate.evt.supervisor.v1.command-state-changed.{instance_uid}\"\xb3\x02\n\x17SupervisorStatusChanged\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x63ollector_state\x18\x04 \x01(\t\x12\x38\n\x14\x63ollector_started_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63ollector_starts\x18\x06 \x01(\x04\x12\x12\n\nlast_error\x18\x07 \x01(\t:<\x92\xb5\x18\x38\x66lowgate.evt.supervisor.v1.status-changed.{instance_uid}\"\xbd\x02\n\x13OperationProgressed\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12/\n\x0boccurred_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x35\n\x05state\x18\x04 \x01(\x0e\x32&.flowgate.supervisor.v1.OperationState\x12\x0f\n\x07waiting\x18\x05 \x01(\r\x12\x0f\n\x07running\x18\x06 \x01(\r\x12\x11\n\tsucceeded\x18\x07 \x01(\r\x12\x0e\n\x06\x66\x61iled\x18\x08 \x01(\r\x12\x0f\n\x07skipped\x18\t \x01(\r:B\x92\xb5\x18>flowgate.evt.supervisor.v1.operation-progressed.{operation_id}\"\xeb\x01\n\x11\x43onfigPushOrdered\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0coperation_id\x18\x04 \x01(\t\x12\x13\n\x0b\x63onfig_hash\x18\x05 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x06 \x01(\t:A\x92\xb5\x18=flowgate.evt.supervisor.v1.config-push-ordered.{instance_uid}*\xb7\x01\n\x0c\x43ommandState\x12\x1d\n\x19\x43OMMAND_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43OMMAND_STATE_PENDING\x10\x01\x12\x1b\n\x17\x43OMMAND_STATE_DELIVERED\x10\x02\x12\x1b\n\x17\x43OMMAND_STATE_COMPLETED\x10\x03\x12\x18\n\x14\x43OMMAND_STATE_FAILED\x10\x04\x12\x19\n\x15\x43OMMAND_STATE_EXPIRED\x10\x05*\xae\x01\n\x0bTargetState\x12\x1c\n\x18TARGET_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14TARGET_STATE_WAITING\x10\x01\x12\x18\n\x14TARGET_STATE_RUNNING\x10\x02\x12\x1a\n\x16TARGET_STATE_SUCCEEDED\x10\x03\x12\x17\n\x13TARGET_STATE_FAILED\x10\x04\x12\x18\n\x14TARGET_STATE_SKIPPED\x10\x05*\xa8\x01\n\x0eOperationState\x12\x1f\n\x1bOPERATION_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17OPERATION_STATE_RUNNING\x10\x01\x12\x1d\n\x19OPERATION_STATE_SUCCEEDED\x10\x02\x12\x1a\n\x16OPERATION_STATE_FAILED\x10\x03\x12\x1d\n\x19OPERATION_STATE_CANCELLED\x10\x04\x42\x93\x01\x8a\xb5\x18\x8e\x01\n\x11SUPERVISOR_EVENTS\x12\x1c\x66lowgate.evt.supervisor.v1.>\x18\x01 \x80\xf5$(\x80\x80\x80\x80\x08\x30\xd8\x04:\x0e\x61gent-registry:\x0b\x63onfig-pushB/Supervisors\' states and the outcome of commandsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flowgate.supervisor.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\212\265\030\201\001\n\021SUPERVISOR_EVENTS\022\034flowgate.evt.supervisor.v1.>\030\001 \200\365$(\200\200\200\200\0100\330\004:\016agent-registryB/Supervisors\' states and the outcome of commands'
+  _globals['DESCRIPTOR']._serialized_options = b'\212\265\030\216\001\n\021SUPERVISOR_EVENTS\022\034flowgate.evt.supervisor.v1.>\030\001 \200\365$(\200\200\200\200\0100\330\004:\016agent-registry:\013config-pushB/Supervisors\' states and the outcome of commands'
   _globals['_COMMANDSTATECHANGED']._loaded_options = None
   _globals['_COMMANDSTATECHANGED']._serialized_options = b'\222\265\030?flowgate.evt.supervisor.v1.command-state-changed.{instance_uid}'
   _globals['_SUPERVISORSTATUSCHANGED']._loaded_options = None
   _globals['_SUPERVISORSTATUSCHANGED']._serialized_options = b'\222\265\0308flowgate.evt.supervisor.v1.status-changed.{instance_uid}'
-  _globals['_COMMANDSTATE']._serialized_start=790
-  _globals['_COMMANDSTATE']._serialized_end=973
+  _globals['_OPERATIONPROGRESSED']._loaded_options = None
+  _globals['_OPERATIONPROGRESSED']._serialized_options = b'\222\265\030>flowgate.evt.supervisor.v1.operation-progressed.{operation_id}'
+  _globals['_CONFIGPUSHORDERED']._loaded_options = None
+  _globals['_CONFIGPUSHORDERED']._serialized_options = b'\222\265\030=flowgate.evt.supervisor.v1.config-push-ordered.{instance_uid}'
+  _globals['_COMMANDSTATE']._serialized_start=1348
+  _globals['_COMMANDSTATE']._serialized_end=1531
+  _globals['_TARGETSTATE']._serialized_start=1534
+  _globals['_TARGETSTATE']._serialized_end=1708
+  _globals['_OPERATIONSTATE']._serialized_start=1711
+  _globals['_OPERATIONSTATE']._serialized_end=1879
   _globals['_COMMANDSTATECHANGED']._serialized_start=132
   _globals['_COMMANDSTATECHANGED']._serialized_end=477
   _globals['_SUPERVISORSTATUSCHANGED']._serialized_start=480
   _globals['_SUPERVISORSTATUSCHANGED']._serialized_end=787
+  _globals['_OPERATIONPROGRESSED']._serialized_start=790
+  _globals['_OPERATIONPROGRESSED']._serialized_end=1107
+  _globals['_CONFIGPUSHORDERED']._serialized_start=1110
+  _globals['_CONFIGPUSHORDERED']._serialized_end=1345
 # @@protoc_insertion_point(module_scope)

@@ -7,18 +7,52 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class DesiredState(_message.Message):
-    __slots__ = ("id", "expires_at_unix_nano", "config", "command", "full_state")
+    __slots__ = ("id", "expires_at_unix_nano", "config", "command", "full_state", "connection", "refusal")
     ID_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     COMMAND_FIELD_NUMBER: _ClassVar[int]
     FULL_STATE_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
     id: str
     expires_at_unix_nano: int
     config: DesiredConfig
     command: DesiredCommand
     full_state: DesiredFullState
-    def __init__(self, id: _Optional[str] = ..., expires_at_unix_nano: _Optional[int] = ..., config: _Optional[_Union[DesiredConfig, _Mapping]] = ..., command: _Optional[_Union[DesiredCommand, _Mapping]] = ..., full_state: _Optional[_Union[DesiredFullState, _Mapping]] = ...) -> None: ...
+    connection: DesiredConnection
+    refusal: DesiredRefusal
+    def __init__(self, id: _Optional[str] = ..., expires_at_unix_nano: _Optional[int] = ..., config: _Optional[_Union[DesiredConfig, _Mapping]] = ..., command: _Optional[_Union[DesiredCommand, _Mapping]] = ..., full_state: _Optional[_Union[DesiredFullState, _Mapping]] = ..., connection: _Optional[_Union[DesiredConnection, _Mapping]] = ..., refusal: _Optional[_Union[DesiredRefusal, _Mapping]] = ...) -> None: ...
+
+class DesiredConnection(_message.Message):
+    __slots__ = ("hash", "own_logs_url", "own_metrics_url", "own_traces_url", "has_own_telemetry", "heartbeat_interval_seconds")
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    OWN_LOGS_URL_FIELD_NUMBER: _ClassVar[int]
+    OWN_METRICS_URL_FIELD_NUMBER: _ClassVar[int]
+    OWN_TRACES_URL_FIELD_NUMBER: _ClassVar[int]
+    HAS_OWN_TELEMETRY_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_INTERVAL_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    hash: bytes
+    own_logs_url: str
+    own_metrics_url: str
+    own_traces_url: str
+    has_own_telemetry: bool
+    heartbeat_interval_seconds: int
+    def __init__(self, hash: _Optional[bytes] = ..., own_logs_url: _Optional[str] = ..., own_metrics_url: _Optional[str] = ..., own_traces_url: _Optional[str] = ..., has_own_telemetry: _Optional[bool] = ..., heartbeat_interval_seconds: _Optional[int] = ...) -> None: ...
+
+class DesiredRefusal(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class Credential(_message.Message):
+    __slots__ = ("sha256", "expires_at_unix_nano")
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    sha256: bytes
+    expires_at_unix_nano: int
+    def __init__(self, sha256: _Optional[bytes] = ..., expires_at_unix_nano: _Optional[int] = ...) -> None: ...
 
 class DesiredFullState(_message.Message):
     __slots__ = ()

@@ -52,7 +52,7 @@ class UplinkBatch(_message.Message):
     def __init__(self, shard: _Optional[int] = ..., gateway: _Optional[str] = ..., entries: _Optional[_Iterable[_Union[UplinkEntry, _Mapping]]] = ...) -> None: ...
 
 class UplinkEntry(_message.Message):
-    __slots__ = ("kind", "instance_uid", "connection_id", "connected_at_unix_nano", "received_at_unix_nano", "fields", "agent_to_server", "body_object", "transport", "remote_address", "reason", "delivered", "previous_instance_uid")
+    __slots__ = ("kind", "instance_uid", "connection_id", "connected_at_unix_nano", "received_at_unix_nano", "fields", "agent_to_server", "body_object", "transport", "remote_address", "reason", "delivered", "previous_instance_uid", "credential_id")
     KIND_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_UID_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +66,7 @@ class UplinkEntry(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     DELIVERED_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_INSTANCE_UID_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIAL_ID_FIELD_NUMBER: _ClassVar[int]
     kind: EntryKind
     instance_uid: bytes
     connection_id: bytes
@@ -79,7 +80,8 @@ class UplinkEntry(_message.Message):
     reason: DisconnectReason
     delivered: Delivered
     previous_instance_uid: bytes
-    def __init__(self, kind: _Optional[_Union[EntryKind, str]] = ..., instance_uid: _Optional[bytes] = ..., connection_id: _Optional[bytes] = ..., connected_at_unix_nano: _Optional[int] = ..., received_at_unix_nano: _Optional[int] = ..., fields: _Optional[int] = ..., agent_to_server: _Optional[bytes] = ..., body_object: _Optional[str] = ..., transport: _Optional[_Union[Transport, str]] = ..., remote_address: _Optional[str] = ..., reason: _Optional[_Union[DisconnectReason, str]] = ..., delivered: _Optional[_Union[Delivered, _Mapping]] = ..., previous_instance_uid: _Optional[bytes] = ...) -> None: ...
+    credential_id: str
+    def __init__(self, kind: _Optional[_Union[EntryKind, str]] = ..., instance_uid: _Optional[bytes] = ..., connection_id: _Optional[bytes] = ..., connected_at_unix_nano: _Optional[int] = ..., received_at_unix_nano: _Optional[int] = ..., fields: _Optional[int] = ..., agent_to_server: _Optional[bytes] = ..., body_object: _Optional[str] = ..., transport: _Optional[_Union[Transport, str]] = ..., remote_address: _Optional[str] = ..., reason: _Optional[_Union[DisconnectReason, str]] = ..., delivered: _Optional[_Union[Delivered, _Mapping]] = ..., previous_instance_uid: _Optional[bytes] = ..., credential_id: _Optional[str] = ...) -> None: ...
 
 class Delivered(_message.Message):
     __slots__ = ("facet", "hash", "id", "error")

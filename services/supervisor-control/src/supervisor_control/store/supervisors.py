@@ -1,4 +1,4 @@
-"""Every SQL statement of supervisor-control."""
+"""Supervisors, commands and log records of FlowGate's own."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from flowkit.db import Connection, signed, unsigned
-from supervisor_control.domain import Command, LogRecord, Supervisor
+from supervisor_control.domain.supervisors import Command, LogRecord, Supervisor
 
 _SUPERVISOR = {
     "instance_uid": "uuid",

@@ -1,7 +1,6 @@
-"""One function per message of supervisor-control: reads, decides through `domain`, stores, returns effects."""
+"""Supervisors, commands and what is known of them: reads, decides through `domain`, stores, returns effects."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -15,23 +14,14 @@ from flowkit.opamp import timestamp
 from flowkit.outbox import Desired, Effect
 from flowkit.rpc import Reply
 from flowkit.uplink import Report
-from supervisor_control import domain
-from supervisor_control.domain import Command, LogRecord, Supervisor
-from supervisor_control.settings import Settings
-from supervisor_control.store import SupervisorStore
+from supervisor_control.domain import supervisors as domain
+from supervisor_control.domain.supervisors import Command, LogRecord, Supervisor
+from supervisor_control.handlers.control import Control
 
 HEALTH = opamp.field_bit("health")
 DESCRIPTION = opamp.field_bit("agent_description")
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
-
-
-@dataclass(frozen=True)
-class Control:
-    """What handlers work with: the store on the transaction and settings."""
-
-    store: SupervisorStore
-    settings: Settings
 
 
 def concerns(report: Report) -> bool:

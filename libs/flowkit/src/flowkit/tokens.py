@@ -1,0 +1,68 @@
+"""Tokens that FlowGate issues. The prefix tells what one opens, and lets it be found in a text and masked.
+
+| prefix | opens |
+|---|---|
+| `fga_` | the operator plane |
+| `fge_` | OpAMP, for agents that come into the fleet |
+| `fgt_` | own telemetry (OTLP) of one agent, nothing else |
+"""
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+
+ADMIN, ENROLLMENT, TELEMETRY = "fga_", "fge_", "fgt_"
+_SECRET_BYTES = 32
+_UID_BYTES, _MAC_BYTES = 16, 24
+
+_ISSUED = re.compile(r"fg[aet]_[A-Za-z0-9_-]{20,}")
+_ISSUED_BYTES = re.compile(rb"fg[aet]_[A-Za-z0-9_-]{20,}")
+
+
+def mint(prefix: str) -> str:
+    """A new token of 256 random bits behind its prefix."""
+    return prefix + secrets.token_urlsafe(_SECRET_BYTES)
+
+
+def digest(token: str) -> bytes:
+    """SHA-256 of a token: what is kept in its place."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def redact(text: str) -> str:
+    """The text with every issued token masked, all but its prefix."""
+    return _ISSUED.sub(lambda found: found[0][:4] + "*" * (len(found[0]) - 4), text)
+
+
+def redact_bytes(data: bytes) -> bytes:
+    """Likewise for bytes. The length stays, so that a serialized message is still one."""
+    if b"fg" not in data:
+        return data
+    return _ISSUED_BYTES.sub(lambda found: found[0][:4] + b"*" * (len(found[0]) - 4), data)
+
+
+def telemetry_token(key: bytes, uid: bytes) -> str:
+    """The token with which the agent `uid` (16 bytes) sends its own telemetry.
+
+    It is made from the key, so that nobody has to keep it, and it is the same each time, so that an offer that carries
+    it is the same too.
+    """
+    return TELEMETRY + base64.urlsafe_b64encode(uid + _mac(key, uid)).decode()
+
+
+def uid_of_telemetry_token(key: bytes, token: str) -> bytes | None:
+    """The agent whose telemetry token this is; None when it is none of this key."""
+    if not token.startswith(TELEMETRY):
+        return None
+    try:
+        raw = base64.b64decode(token[len(TELEMETRY) :], altchars=b"-_", validate=True)
+    except ValueError:
+        return None
+    uid, mac = raw[:_UID_BYTES], raw[_UID_BYTES:]
+    return uid if len(mac) == _MAC_BYTES and hmac.compare_digest(mac, _mac(key, uid)) else None
+
+
+def _mac(key: bytes, uid: bytes) -> bytes:
+    return hmac.new(key, b"telemetry" + uid, hashlib.sha256).digest()[:_MAC_BYTES]

@@ -1,0 +1,1 @@
+"""One function per message of supervisor-control, by subject."""

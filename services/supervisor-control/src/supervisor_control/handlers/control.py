@@ -1,0 +1,21 @@
+"""What handlers work with."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from flowkit.db import Connection
+from supervisor_control.settings import Settings
+from supervisor_control.store.supervisors import SupervisorStore
+
+
+@dataclass(frozen=True)
+class Control:
+    """The stores on the transaction, and settings."""
+
+    store: SupervisorStore
+    settings: Settings
+
+    @classmethod
+    def on(cls, connection: Connection, settings: Settings) -> Self:
+        """On the transaction of a connection."""
+        return cls(SupervisorStore(connection), settings)
