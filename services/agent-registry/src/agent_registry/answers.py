@@ -70,4 +70,5 @@ def detail(row: asyncpg.Record, presence: Presence, stale_before: datetime) -> r
         supervisor_status_json=orjson.dumps(status).decode() if status else "",
         supervisor_logs_path=row["supervisor_logs_path"] or "",
         sequence_num=unsigned(row["sequence_num"]),
+        disconnect_reason=row["disconnect_reason"],
     )

@@ -92,7 +92,7 @@ class Gateway(_message.Message):
     def __init__(self, gateway_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., name: _Optional[str] = ..., management_mode: _Optional[_Union[_events_pb2.ManagementMode, str]] = ..., status: _Optional[_Union[GatewayStatus, str]] = ..., healthy: _Optional[bool] = ..., last_error: _Optional[str] = ..., health_status: _Optional[str] = ..., agent_type: _Optional[str] = ..., version: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., capabilities: _Optional[int] = ..., last_seen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., first_seen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., connected_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., disconnected_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., transport: _Optional[str] = ..., ingress: _Optional[str] = ..., remote_address: _Optional[str] = ..., host_name: _Optional[str] = ..., os_type: _Optional[str] = ..., host_arch: _Optional[str] = ..., health_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class GatewayDetail(_message.Message):
-    __slots__ = ("gateway", "agent_description", "health", "available_components", "supervisor_status_json", "supervisor_logs_path", "sequence_num")
+    __slots__ = ("gateway", "agent_description", "health", "available_components", "supervisor_status_json", "supervisor_logs_path", "sequence_num", "disconnect_reason")
     GATEWAY_FIELD_NUMBER: _ClassVar[int]
     AGENT_DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     HEALTH_FIELD_NUMBER: _ClassVar[int]
@@ -100,6 +100,7 @@ class GatewayDetail(_message.Message):
     SUPERVISOR_STATUS_JSON_FIELD_NUMBER: _ClassVar[int]
     SUPERVISOR_LOGS_PATH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_NUM_FIELD_NUMBER: _ClassVar[int]
+    DISCONNECT_REASON_FIELD_NUMBER: _ClassVar[int]
     gateway: Gateway
     agent_description: bytes
     health: bytes
@@ -107,7 +108,8 @@ class GatewayDetail(_message.Message):
     supervisor_status_json: str
     supervisor_logs_path: str
     sequence_num: int
-    def __init__(self, gateway: _Optional[_Union[Gateway, _Mapping]] = ..., agent_description: _Optional[bytes] = ..., health: _Optional[bytes] = ..., available_components: _Optional[bytes] = ..., supervisor_status_json: _Optional[str] = ..., supervisor_logs_path: _Optional[str] = ..., sequence_num: _Optional[int] = ...) -> None: ...
+    disconnect_reason: str
+    def __init__(self, gateway: _Optional[_Union[Gateway, _Mapping]] = ..., agent_description: _Optional[bytes] = ..., health: _Optional[bytes] = ..., available_components: _Optional[bytes] = ..., supervisor_status_json: _Optional[str] = ..., supervisor_logs_path: _Optional[str] = ..., sequence_num: _Optional[int] = ..., disconnect_reason: _Optional[str] = ...) -> None: ...
 
 class ListGatewaysRequest(_message.Message):
     __slots__ = ("management_mode", "statuses", "health", "q", "labels", "sort", "limit", "cursor")

@@ -74,7 +74,7 @@ class CommandStateChanged(_message.Message):
     def __init__(self, instance_uid: _Optional[str] = ..., gateway_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., command_id: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[CommandState, str]] = ..., previous_state: _Optional[_Union[CommandState, str]] = ..., error: _Optional[str] = ...) -> None: ...
 
 class SupervisorStatusChanged(_message.Message):
-    __slots__ = ("instance_uid", "gateway_id", "occurred_at", "collector_state", "collector_started_at", "collector_starts", "last_error")
+    __slots__ = ("instance_uid", "gateway_id", "occurred_at", "collector_state", "collector_started_at", "collector_starts", "last_error", "recent_crashes", "is_crash_looping")
     INSTANCE_UID_FIELD_NUMBER: _ClassVar[int]
     GATEWAY_ID_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +82,8 @@ class SupervisorStatusChanged(_message.Message):
     COLLECTOR_STARTED_AT_FIELD_NUMBER: _ClassVar[int]
     COLLECTOR_STARTS_FIELD_NUMBER: _ClassVar[int]
     LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    RECENT_CRASHES_FIELD_NUMBER: _ClassVar[int]
+    IS_CRASH_LOOPING_FIELD_NUMBER: _ClassVar[int]
     instance_uid: str
     gateway_id: str
     occurred_at: _timestamp_pb2.Timestamp
@@ -89,7 +91,9 @@ class SupervisorStatusChanged(_message.Message):
     collector_started_at: _timestamp_pb2.Timestamp
     collector_starts: int
     last_error: str
-    def __init__(self, instance_uid: _Optional[str] = ..., gateway_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collector_state: _Optional[str] = ..., collector_started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collector_starts: _Optional[int] = ..., last_error: _Optional[str] = ...) -> None: ...
+    recent_crashes: int
+    is_crash_looping: bool
+    def __init__(self, instance_uid: _Optional[str] = ..., gateway_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collector_state: _Optional[str] = ..., collector_started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collector_starts: _Optional[int] = ..., last_error: _Optional[str] = ..., recent_crashes: _Optional[int] = ..., is_crash_looping: _Optional[bool] = ...) -> None: ...
 
 class OperationProgressed(_message.Message):
     __slots__ = ("operation_id", "occurred_at", "action", "state", "waiting", "running", "succeeded", "failed", "skipped")
