@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -18,6 +19,7 @@ from flowkit.embedded.process import dies_with_parent
 from flowkit.testing import eventually
 
 CONFIG = Path(__file__).parents[1] / "peers" / "config"
+GATEWAY = Path(__file__).parents[3] / "gateway"  # the files of the collector image
 STOP_SECONDS = 10.0
 
 # A supervisor's first collector, which only tells what it is, runs without any configuration of ours and would take
@@ -180,6 +182,36 @@ class Supervisor(Agent):
         assert not left, f"collectors that cannot be ended: {left}"
 
 
+class GatewaySupervisor(Supervisor):
+    """The supervisor as the collector image runs it, with the configuration of `gateway/`, in folders of the test's."""
+
+    def __init__(
+        self, binaries: Path, folder: Path, flowgate: FlowGate, transport: str, token: str, more: dict[str, str]
+    ) -> None:
+        self.uid = str(uuid.uuid4())
+        environment = {
+            "FLOWGATE_OPAMP_ENDPOINT": flowgate.endpoint(transport),
+            "FLOWGATE_ENROLLMENT_TOKEN": token,
+            "FLOWGATE_TELEMETRY_URL": flowgate.endpoint("http").removesuffix("/v1/opamp"),
+            "FLOWGATE_INSTANCE_UID": self.uid,
+            "FLOWGATE_CONFIG_APPLY_TIMEOUT": "2s",
+        }
+        super().__init__(binaries, folder, flowgate, transport, token, environment | more)
+        text = (GATEWAY / "supervisor.yaml").read_text()
+        for path, own in (
+            ("executable: /otelcol", f"executable: {folder / 'collector.sh'}"),
+            ("/etc/flowgate/", f"{GATEWAY}/"),
+            ("/var/lib/opampsupervisor", str(self.storage)),
+            ("127.0.0.1:13134", "127.0.0.1:0"),
+        ):
+            assert path in text
+            text = text.replace(path, own)
+        config = folder / "supervisor.yaml"
+        config.write_text(text)
+        self.storage.mkdir(mode=0o700)
+        self._command[-1] = str(config)
+
+
 class Extension(Agent):
     """A collector with the plain opampextension: a new instance_uid at each start, known by its host's name."""
 
@@ -227,6 +259,17 @@ class Fleet:
         folder = self._folder / f"supervisor-{next(_numbers):03}"
         token = token or flowgate.connection["enrollment_token"]
         agent = Supervisor(self._binaries, folder, flowgate, transport, token, environment)
+        self._agents.append(agent)
+        agent.start()
+        return agent
+
+    def gateway(
+        self, flowgate: FlowGate, transport: str, *, token: str | None = None, **environment: str
+    ) -> GatewaySupervisor:
+        """A supervisor as the collector image runs it; `environment` as gateway/README.md has it."""
+        folder = self._folder / f"gateway-{next(_numbers):03}"
+        token = token or flowgate.connection["enrollment_token"]
+        agent = GatewaySupervisor(self._binaries, folder, flowgate, transport, token, environment)
         self._agents.append(agent)
         agent.start()
         return agent
