@@ -48,12 +48,14 @@ class AssignConfigResponse(_message.Message):
     def __init__(self, delivery: _Optional[_Union[Delivery, _Mapping]] = ...) -> None: ...
 
 class KeepConfigRequest(_message.Message):
-    __slots__ = ("config", "actor")
+    __slots__ = ("config", "actor", "check_only")
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
+    CHECK_ONLY_FIELD_NUMBER: _ClassVar[int]
     config: str
     actor: str
-    def __init__(self, config: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
+    check_only: bool
+    def __init__(self, config: _Optional[str] = ..., actor: _Optional[str] = ..., check_only: _Optional[bool] = ...) -> None: ...
 
 class KeepConfigResponse(_message.Message):
     __slots__ = ("config_hash",)
