@@ -23,6 +23,34 @@ supervisors = sa.Table(
     sa.Column("last_error", sa.Text, nullable=False),
     sa.Column("last_error_at", _time),
     sa.Column("updated_at", _time, nullable=False),
+    sa.Column("labels", postgresql.JSONB, comment="of its gateway; null until the registry told"),
+    sa.Column("supervisor_started_at", _time),
+    sa.Column("is_connected", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("disconnect_reason", sa.Text, nullable=False, server_default="", comment="empty while connected"),
+    sa.Column(
+        "recent_starts", postgresql.JSONB, nullable=False, server_default="[]", comment="seconds since 1970, sorted"
+    ),
+    sa.Column(
+        "recent_crashes", postgresql.JSONB, nullable=False, server_default="[]", comment="seconds since 1970, sorted"
+    ),
+    sa.Column("connection_hash", sa.LargeBinary, comment="of the offer that it was sent last"),
+    sa.Column("connection", postgresql.JSONB, comment="settings of that offer"),
+    sa.Column("offered_at", _time),
+    sa.Column("wanted_hash", sa.LargeBinary, comment="of the offer that waits for the agent"),
+    sa.Column("wanted_connection", postgresql.JSONB, comment="settings of that offer"),
+)
+
+policies = sa.Table(
+    "policies",
+    tables,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("selector", postgresql.JSONB, nullable=False),
+    sa.Column("own_logs", sa.Boolean),
+    sa.Column("own_metrics", sa.Boolean),
+    sa.Column("own_traces", sa.Boolean),
+    sa.Column("heartbeat_interval_seconds", sa.Integer),
+    sa.Column("updated_at", _time, nullable=False, server_default=sa.func.now()),
+    sa.Column("updated_by", sa.Text, nullable=False),
 )
 
 commands = sa.Table(
@@ -61,3 +89,56 @@ log_records = sa.Table(
 )
 sa.Index("ix_log_records_instance_uid", log_records.c.instance_uid, log_records.c.timestamp)
 sa.Index("ix_log_records_timestamp", log_records.c.timestamp)
+
+operations = sa.Table(
+    "operations",
+    tables,
+    sa.Column("operation_id", sa.Uuid, primary_key=True),
+    sa.Column("action", sa.Text, nullable=False, comment="restart or push_config"),
+    sa.Column("state", sa.Text, nullable=False, comment="running, succeeded, failed or cancelled"),
+    sa.Column("config_hash", sa.LargeBinary, nullable=False, comment="of config-push; empty without one"),
+    sa.Column("max_unavailable", sa.Integer, nullable=False),
+    sa.Column("stop_on_failure", sa.Boolean, nullable=False),
+    sa.Column("created_at", _time, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("updated_at", _time, nullable=False),
+    sa.Column("waiting", sa.Integer, nullable=False, comment="targets by state, so that none is counted again"),
+    sa.Column("running", sa.Integer, nullable=False),
+    sa.Column("succeeded", sa.Integer, nullable=False),
+    sa.Column("failed", sa.Integer, nullable=False),
+    sa.Column("skipped", sa.Integer, nullable=False),
+)
+sa.Index("ix_operations_created_at", operations.c.created_at)
+sa.Index(
+    "ix_operations_open",
+    operations.c.operation_id,
+    postgresql_where=(operations.c.waiting > 0) | (operations.c.running > 0),
+)
+
+operation_targets = sa.Table(
+    "operation_targets",
+    tables,
+    sa.Column("operation_id", sa.ForeignKey("operations.operation_id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, comment="agents are begun in this order"),
+    sa.Column("instance_uid", sa.Uuid, nullable=False),
+    sa.Column("gateway_id", sa.Uuid),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("capabilities", sa.BigInteger, nullable=False, comment="uint64 as two's complement"),
+    sa.Column("state", sa.Text, nullable=False, comment="waiting, running, succeeded, failed or skipped"),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("updated_at", _time, nullable=False),
+    sa.Column("order_id", sa.Uuid, comment="command_id or delivery_id, from its beginning on"),
+)
+sa.Index(
+    "ix_operation_targets_waiting",
+    operation_targets.c.operation_id,
+    operation_targets.c.position,
+    postgresql_where=operation_targets.c.state == "waiting",
+)
+sa.Index(
+    "uq_operation_targets_running",
+    operation_targets.c.order_id,
+    unique=True,
+    postgresql_where=operation_targets.c.state == "running",
+)
+sa.Index("ix_operation_targets_instance_uid", operation_targets.c.instance_uid)
