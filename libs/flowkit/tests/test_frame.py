@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from nats.js.errors import KeyNotFoundError
 
 from flowgate.agent.v1 import events_pb2 as facts
 from flowgate.rpc.v1 import agent_registry_pb2 as rpc
@@ -17,7 +18,7 @@ from flowkit import contracts, opamp
 from flowkit.bus import Bus, Outgoing
 from flowkit.db import Connection
 from flowkit.errors import ConflictError, FlowGateError, InvalidError, NotFoundError, UnavailableError
-from flowkit.outbox import Desired, Effect
+from flowkit.outbox import Desired, Effect, KvPut
 from flowkit.owner import Routes, serve
 from flowkit.rpc import Reply, RpcClient
 from flowkit.settings import OwnerSettings
@@ -65,7 +66,8 @@ async def ask(notes: Notes, question: rpc.GetGatewayRequest, now: datetime) -> R
         raise errors[question.id]
     wish = desired_pb2.DesiredState(id=question.id)
     detail = rpc.GatewayDetail(agent_description=b"x" * (2 * 1024 * 1024 if question.id == "large" else 1))
-    return Reply(rpc.GetGatewayResponse(detail=detail), [Desired("uid", "config", wish)])
+    credential = KvPut(contracts.AGENT_CREDENTIALS, "token", None if question.id == "revoked" else b"live")
+    return Reply(rpc.GetGatewayResponse(detail=detail), [Desired("uid", "config", wish), credential])
 
 
 async def status_changed(notes: Notes, fact: supervisor_facts.SupervisorStatusChanged, now: datetime) -> list[Effect]:
@@ -223,6 +225,29 @@ async def test_a_wish_reaches_the_bucket_and_leaves_it(frame: Frame) -> None:
         return desired_pb2.DesiredState.FromString((await bucket.get(keys[0])).value or b"").id if keys else ""
 
     await eventually(wished, until=lambda found: found == "w")
+
+
+async def test_an_entry_of_another_bucket_is_put_and_removed(frame: Frame) -> None:
+    """With the transaction, as wishes are."""
+    client = RpcClient(frame.bus)
+    bucket = await frame.bus.kv(contracts.AGENT_CREDENTIALS)
+
+    async def stored() -> list[bytes | None]:
+        keys = await bucket.keys() if (await bucket.status()).values else []
+        return [(await bucket.get(key)).value for key in keys]
+
+    await client.call(rpc.GetGatewayRequest(id="w"), rpc.GetGatewayResponse)
+    await eventually(stored, until=lambda found: found == [b"live"])
+    await client.call(rpc.GetGatewayRequest(id="revoked"), rpc.GetGatewayResponse)
+
+    async def is_gone() -> bool:
+        try:
+            await bucket.get("token")
+        except KeyNotFoundError:
+            return True
+        return False
+
+    await eventually(is_gone)
 
 
 async def test_errors_cross_the_bus_as_what_they_are(frame: Frame) -> None:

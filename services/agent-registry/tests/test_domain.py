@@ -32,7 +32,7 @@ def first_report(capabilities: int = SUPERVISOR, **changes: object) -> opamp_pb2
 def make_gateway(message: opamp_pb2.AgentToServer | None = None) -> Gateway:
     """A gateway that is known and connected."""
     report = make_report(UID, message or first_report())
-    gateway = domain.new_gateway(report, uuid4())
+    gateway = domain.new_gateway(report, uuid4(), {})
     domain.apply(gateway, report)
     gateway.dirty = Dirty.NOTHING
     return gateway
@@ -45,7 +45,7 @@ def names(effects: list[object]) -> list[str]:
 def test_the_first_report_registers_and_connects() -> None:
     """Registered comes first and already tells name and mode."""
     report = make_report(UID, first_report())
-    gateway = domain.new_gateway(report, uuid4())
+    gateway = domain.new_gateway(report, uuid4(), {})
     effects = domain.apply(gateway, report)
     assert names(list(effects)) == ["AgentRegistered", "AgentConnected", "AgentHealthChanged"]
     registered = effects[0]
@@ -57,7 +57,7 @@ def test_the_first_report_registers_and_connects() -> None:
 def test_an_agent_known_by_a_compressed_report_only_is_asked_for_everything() -> None:
     """Item 44: the wish stands until the description comes."""
     compressed = make_report(UID, opamp_pb2.AgentToServer(sequence_num=7, capabilities=SUPERVISOR))
-    gateway = domain.new_gateway(compressed, uuid4())
+    gateway = domain.new_gateway(compressed, uuid4(), {})
     wish = domain.apply(gateway, compressed)[1]
     assert isinstance(wish, Desired) and wish.state is not None and wish.state.HasField("full_state")
     told = domain.apply(gateway, make_report(UID, first_report()))

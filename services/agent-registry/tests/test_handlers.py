@@ -1,16 +1,16 @@
 """agent-registry's handlers on a real PostgreSQL, each test in a transaction that leaves nothing behind."""
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 
 from agent_registry import handlers
-from agent_registry.handlers import Registry
 from agent_registry.presence import Presence
+from agent_registry.registry import Registry
 from agent_registry.settings import Settings
-from agent_registry.store import GatewayStore
 from flowgate.agent.v1 import events_pb2 as facts
 from flowgate.rpc.v1 import agent_registry_pb2 as rpc
 from flowgate.uplink.v1 import desired_pb2, uplink_pb2
@@ -25,7 +25,7 @@ GONE = uplink_pb2.ENTRY_KIND_DISCONNECTED
 @pytest.fixture
 async def registry(database_url: Callable[[str], str]) -> AsyncIterator[Registry]:
     async with rolled_back(database_url("agent_registry")) as connection:
-        yield Registry(GatewayStore(connection), Presence(NOW - timedelta(hours=1)), Settings())
+        yield Registry.on(connection, Presence(NOW - timedelta(hours=1)), Settings())
 
 
 def full_report(
@@ -253,7 +253,7 @@ async def test_silence_makes_stale_and_then_offline(registry: Registry) -> None:
 async def test_a_replica_that_has_just_started_marks_nobody(registry: Registry) -> None:
     """It has not listened long enough to know who is silent."""
     await report(registry, 1, full_report("a"))
-    young = Registry(registry.store, Presence(NOW + timedelta(hours=1)), registry.settings)
+    young = replace(registry, presence=Presence(NOW + timedelta(hours=1)))
     assert await handlers.sweep(young, NOW + timedelta(hours=1, seconds=5)) == []
 
 

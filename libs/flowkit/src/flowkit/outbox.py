@@ -37,18 +37,30 @@ class Desired:
     state: desired_pb2.DesiredState | None
 
 
-Effect = Message | Desired
-"""What a handler wants said: a fact (an event message) or a wish."""
+@dataclass(frozen=True)
+class KvPut:
+    """An entry of a KV bucket other than the wishes, or its end: `payload` None removes it."""
+
+    bucket: str
+    key: str
+    payload: bytes | None
+
+
+Effect = Message | Desired | KvPut
+"""What a handler wants said: a fact (an event message), a wish or another entry."""
 
 
 def outgoing(effect: Effect, service: str, traceparent: str) -> Outgoing:
     """The effect as a message for JetStream, with CloudEvents headers in binary mode when it is a fact."""
     message_id = str(uuid4())
     if isinstance(effect, Desired):
-        subject = f"$KV.{contracts.AGENT_DESIRED}.{effect.instance_uid}.{effect.facet}"
-        if effect.state is None:
+        payload = effect.state.SerializeToString() if effect.state is not None else None
+        effect = KvPut(contracts.AGENT_DESIRED, f"{effect.instance_uid}.{effect.facet}", payload)
+    if isinstance(effect, KvPut):
+        subject = f"$KV.{effect.bucket}.{effect.key}"
+        if effect.payload is None:
             return Outgoing(subject, message_id, b"", {"KV-Operation": "DEL"})
-        return Outgoing(subject, message_id, effect.state.SerializeToString(), {})
+        return Outgoing(subject, message_id, effect.payload, {})
     headers = {
         "ce-specversion": "1.0",
         "ce-id": message_id,

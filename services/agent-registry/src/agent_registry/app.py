@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
-from agent_registry import domain, handlers
-from agent_registry.handlers import Registry
+from agent_registry import domain, enrollment_handlers, handlers
 from agent_registry.presence import Presence
+from agent_registry.registry import Registry
 from agent_registry.settings import Settings
 from agent_registry.store import GatewayStore
 from flowgate.rpc.v1 import agent_registry_pb2 as rpc
+from flowgate.rpc.v1 import enrollment_pb2
 from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit import outbox
@@ -38,9 +39,16 @@ def routes(settings: Settings) -> Routes[Registry]:
             rpc.UpdateGatewayRequest: handlers.update_gateway,
             rpc.DeleteGatewayRequest: handlers.delete_gateway,
             rpc.GetFleetSummaryRequest: handlers.get_fleet_summary,
+            enrollment_pb2.CreateEnrollmentTokenRequest: enrollment_handlers.create_token,
+            enrollment_pb2.ListEnrollmentTokensRequest: enrollment_handlers.list_tokens,
+            enrollment_pb2.RevokeEnrollmentTokenRequest: enrollment_handlers.revoke_token,
         },
         events={supervisor_facts.SupervisorStatusChanged: handlers.supervisor_status_changed},
-        periodic=[(settings.sweep_seconds, handlers.sweep), (60.0, handlers.archive)],
+        periodic=[
+            (settings.sweep_seconds, handlers.sweep),
+            (settings.sweep_seconds, enrollment_handlers.sweep_enrollment),
+            (60.0, handlers.archive),
+        ],
     )
 
 
@@ -57,7 +65,7 @@ async def lifespan(settings: Settings) -> AsyncIterator[Ready]:
             missing = await write_presence(database, presence, settings.stale_after_seconds / 4, missing)
 
     def on(bus: Bus, connection: Connection) -> Registry:
-        return Registry(GatewayStore(connection), presence, settings)
+        return Registry.on(connection, presence, settings)
 
     async with serve("agent-registry", settings, on, routes(settings), follow_presence) as ready:
         yield ready

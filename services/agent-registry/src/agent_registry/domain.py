@@ -93,12 +93,13 @@ class Gateway:
     # Bodies are written when they come and are not read again here.
     agent_description: bytes | None = None
     health: bytes | None = None
+    labels: dict[str, str] = field(default_factory=dict)  # those that a new gateway begins with
     is_announced: bool = True
     dirty: int = Dirty.NOTHING
 
 
-def new_gateway(report: Report, gateway_id: UUID) -> Gateway:
-    """A gateway of which nothing is known but that this report came."""
+def new_gateway(report: Report, gateway_id: UUID, labels: dict[str, str]) -> Gateway:
+    """A gateway of which nothing is known but that this report came, with the labels of its enrollment token."""
     return Gateway(
         gateway_id=gateway_id,
         instance_uid=report.uid,
@@ -107,6 +108,7 @@ def new_gateway(report: Report, gateway_id: UUID) -> Gateway:
         first_seen_at=report.received_at,
         last_seen_at=report.received_at,
         default_name=report.instance_uid,
+        labels=labels,
         is_announced=False,
         dirty=Dirty.NEW,
     )
@@ -210,6 +212,7 @@ def _registered(gateway: Gateway, report: Report) -> Sequence[Effect]:
             occurred_at=timestamp(report.received_at),
             name=gateway.default_name,
             management_mode=opamp.management_mode(gateway.capabilities),
+            labels=gateway.labels,
         )
     ]
     if gateway.description_hash is None:

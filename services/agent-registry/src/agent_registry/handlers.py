@@ -1,18 +1,16 @@
 """One function per message of agent-registry: reads, decides through `domain`, stores, returns effects."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from google.protobuf.json_format import MessageToDict
 
-from agent_registry import answers, domain
+from agent_registry import answers, domain, enrollment_handlers
 from agent_registry.domain import Gateway
+from agent_registry.enrollment import Admission
 from agent_registry.listing import DEFAULT_LIMIT, MAX_LIMIT, Query
-from agent_registry.presence import Presence
-from agent_registry.settings import Settings
-from agent_registry.store import GatewayStore
+from agent_registry.registry import Registry
 from flowgate.agent.v1 import events_pb2 as facts
 from flowgate.rpc.v1 import agent_registry_pb2 as rpc
 from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
@@ -29,20 +27,6 @@ MAX_LABELS = 64
 CLOCK_SKEW = timedelta(seconds=0.2)  # between ingress replicas: a new connection begins after the former one's end
 
 
-@dataclass(frozen=True)
-class Registry:
-    """What handlers work with: the store on the transaction, presence and settings."""
-
-    store: GatewayStore
-    presence: Presence
-    settings: Settings
-
-    def stale_before(self, now: datetime) -> datetime:
-        """Agents heard of before this are stale; a replica that has just started cannot tell yet."""
-        patience = timedelta(seconds=self.settings.stale_after_seconds)
-        return now - patience if now - self.presence.started_at > patience else now - 100 * patience
-
-
 async def agents_reported(registry: Registry, reports: Sequence[Report], now: datetime) -> Sequence[Effect]:
     """A batch of the uplink: every report changes its gateway, in order."""
     uids = {report.uid for report in reports}
@@ -57,14 +41,15 @@ async def agents_reported(registry: Registry, reports: Sequence[Report], now: da
     uids |= {UUID(bytes=one.entry.previous_instance_uid) for one in reports if one.entry.previous_instance_uid}
     has_description = any(report.entry.fields & domain.DESCRIPTION for report in reports)
     gateways = await registry.store.load(list(uids), with_attributes=has_description)
+    admission = await enrollment_handlers.admission(registry, [one for one in reports if one.uid not in gateways])
     components: dict[bytes, bytes] = {}
     for report in reports:
         gateway = gateways.get(report.uid)
         if gateway is None:
-            gateway, told = await _gateway_of_unknown(registry, report, gateways)
+            gateway, told = await _gateway_of_unknown(registry, report, gateways, admission, now)
+            effects += told
             if gateway is None:
                 continue
-            effects += told
             gateways[gateway.instance_uid] = gateway
         effects += domain.apply(gateway, report)
         if report.entry.fields & domain.COMPONENTS and report.message.available_components.components:
@@ -74,6 +59,7 @@ async def agents_reported(registry: Registry, reports: Sequence[Report], now: da
         await registry.store.add_components(components)
     changed = list({id(one): one for one in gateways.values()}.values())
     await registry.store.save(changed)
+    await enrollment_handlers.remember(registry, admission)
     for gateway in changed:
         if gateway.disconnected_at is not None and gateway.dirty & domain.Dirty.REST:
             effects += await _replaced_by_twin(registry, gateway)
@@ -100,11 +86,12 @@ async def _replaced_by_twin(registry: Registry, gateway: Gateway) -> Sequence[Ef
 
 
 async def _gateway_of_unknown(
-    registry: Registry, report: Report, gateways: dict[UUID, Gateway]
+    registry: Registry, report: Report, gateways: dict[UUID, Gateway], admission: Admission, now: datetime
 ) -> tuple[Gateway | None, Sequence[Effect]]:
     """The gateway of an instance_uid that no gateway has: renamed, restarted, or new.
 
-    None when the report is only a goodbye or tells of something that was sent: no ghost comes of it (item 77).
+    None when the report is only a goodbye or tells of something that was sent: no ghost comes of it (item 77). None
+    also when the agent's enrollment token does not let it in; then it is told so.
     """
     if report.entry.kind != uplink_pb2.ENTRY_KIND_REPORT or report.entry.fields & DISCONNECT:
         return None, []
@@ -121,7 +108,12 @@ async def _gateway_of_unknown(
         if len(same) == 1 and not same[0].is_connected:
             gateways.pop(same[0].instance_uid, None)
             return same[0], domain.reidentify(same[0], report)
-    return domain.new_gateway(report, uuid4()), []
+    credential_id = report.entry.credential_id
+    if reason := admission.refusal(credential_id, report.received_at):
+        patience = await enrollment_handlers.patience(registry, report)
+        return None, [admission.refuse(report.uid, credential_id, reason, now + patience)]
+    labels, told = admission.take(report.uid, credential_id, report.received_at)
+    return domain.new_gateway(report, uuid4(), labels), told
 
 
 async def supervisor_status_changed(

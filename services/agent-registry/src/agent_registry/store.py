@@ -50,6 +50,7 @@ _REST = {
     "archived_at": "timestamptz",
 }
 _NEW = {"gateway_id": "uuid", "first_seen_at": "timestamptz", **_REST, **_HEALTH, **_SEEN}
+_INSERTED = {**_NEW, "labels": "jsonb"}  # later changed by operators only
 _BODIES = {"agent_description", "health"}  # never read for a report
 _KEPT = _BODIES | {"attributes"}  # null means unchanged
 _LOADED = [one.name for one in fields(Gateway) if one.name in _NEW.keys() - _BODIES]
@@ -59,7 +60,7 @@ _UNSIGNED = {"capabilities", "sequence_num"}
 _DETAIL_COLUMNS = (
     "gateway_id, instance_uid, coalesce(name, default_name) AS name, management_mode::text, supervisor_status,"
     " supervisor_logs_path, labels, capabilities, sequence_num, agent_type, version, host_name, os_type, host_arch,"
-    " healthy, health_status, last_error, health_since, started_at, is_connected, connected_at, disconnected_at,"
+    " healthy, health_status, last_error, health_since, started_at, is_connected, connected_at, disconnected_at, disconnect_reason,"
     " transport, ingress, remote_address, first_seen_at, last_seen_at"
 )
 _LOAD_FOR_HEALTH = (
@@ -94,9 +95,10 @@ def _statement(groups: dict[str, str]) -> str:
 
 
 def _insert() -> str:
-    casts = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_NEW.values(), 1))
-    picks = ", ".join(name + ("::management_mode" if name == "management_mode" else "") for name in _NEW)
-    return f"INSERT INTO gateways ({', '.join(_NEW)}) SELECT {picks} FROM unnest({casts}) AS u ({', '.join(_NEW)})"
+    casts = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_INSERTED.values(), 1))
+    picks = ", ".join(name + ("::management_mode" if name == "management_mode" else "") for name in _INSERTED)
+    names = ", ".join(_INSERTED)
+    return f"INSERT INTO gateways ({names}) SELECT {picks} FROM unnest({casts}) AS u ({names})"
 
 
 _INSERT = _insert()
@@ -143,6 +145,15 @@ class GatewayStore:
         )
         return [_gateway(row) for row in rows]
 
+    async def has_connected_extension(self, identity_key: str) -> bool:
+        """Whether a connected extension gateway has this identity."""
+        found = await self._connection.fetchval(
+            "SELECT true FROM gateways WHERE identity_key = $1 AND is_connected AND management_mode = 'extension'"
+            " LIMIT 1",
+            identity_key,
+        )
+        return bool(found)
+
     async def find_young_twin(self, identity_key: str, since: datetime) -> Gateway | None:
         """The one connected extension gateway with this identity, if it was first seen since then; with bodies.
 
@@ -172,7 +183,7 @@ class GatewayStore:
         health = [one for one in old if one.dirty & Dirty.HEALTH and not one.dirty & Dirty.REST]
         seen = [one for one in old if one.dirty == Dirty.SEEN]
         for rows, statement, columns in (
-            (new, _INSERT, _NEW),
+            (new, _INSERT, _INSERTED),
             (rest, _UPDATE_ALL, {"gateway_id": "", **_REST, **_HEALTH, **_SEEN}),
             (health, _UPDATE_HEALTH, {"gateway_id": "", **_HEALTH, **_SEEN}),
             (seen, _UPDATE_SEEN, {"gateway_id": "", **_SEEN}),

@@ -61,3 +61,34 @@ available_components = sa.Table(
     sa.Column("hash", sa.LargeBinary, primary_key=True, comment="made by the agent"),
     sa.Column("components", sa.LargeBinary, nullable=False, comment="serialized AvailableComponents"),
 )
+
+enrollment_tokens = sa.Table(
+    "enrollment_tokens",
+    tables,
+    sa.Column("token_id", sa.Uuid, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("sha256", sa.LargeBinary, nullable=False, comment="of the secret, which is kept nowhere"),
+    sa.Column("labels", postgresql.JSONB, nullable=False),
+    sa.Column("max_uses", sa.BigInteger, nullable=False, comment="0: without limit"),
+    sa.Column("uses", sa.BigInteger, nullable=False, comment="agents that registered with it"),
+    sa.Column("created_at", _time, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("expires_at", _time),
+    sa.Column("revoked_at", _time),
+    sa.Column("last_used_at", _time),
+    sa.Column("is_live", sa.Boolean, nullable=False, comment="whether it is in the bucket agent_credentials"),
+)
+sa.Index(
+    "uq_enrollment_tokens_name",
+    enrollment_tokens.c.name,
+    unique=True,
+    postgresql_where=enrollment_tokens.c.is_live,
+)
+
+refusals = sa.Table(
+    "refusals",
+    tables,
+    sa.Column("instance_uid", sa.Uuid, primary_key=True, comment="of an agent that was not registered"),
+    sa.Column("expires_at", _time, nullable=False, comment="then the wish `refusal` is removed"),
+)
+sa.Index("ix_refusals_expires_at", refusals.c.expires_at)
