@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 from websockets.asyncio.client import ClientConnection, connect
 
 from flowgate.uplink.v1 import desired_pb2, uplink_pb2
-from flowkit import contracts
+from flowkit import contracts, tokens
 from flowkit.bus import Bus
 from flowkit.service import Ready
 from flowkit.testing import connected_bus, make_description
@@ -24,7 +24,6 @@ from opamp_gateway import app
 from opamp_gateway.settings import OpampGatewaySettings
 
 TOKEN = "of-a-test"
-AUTHORIZATION = {"Authorization": f"Bearer {TOKEN}"}
 DIGEST = hashlib.sha256(TOKEN.encode()).hexdigest()
 SHARDS = 2
 
@@ -62,6 +61,7 @@ class HttpConnection:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
+        self.token = TOKEN
 
     @classmethod
     async def open(cls, port: int) -> Self:
@@ -74,7 +74,7 @@ class HttpConnection:
         wanted: dict[str, str | None] = {
             "host": "gate",
             "content-type": "application/x-protobuf",
-            "authorization": AUTHORIZATION["Authorization"],
+            "authorization": f"Bearer {self.token}",
             "content-length": str(len(body)),
             **{name.replace("_", "-"): value for name, value in headers.items()},
         }
@@ -273,6 +273,35 @@ def see(wishes: Wishes, open_ws: Callable[..., Awaitable[WebSocketAgent]]) -> Ca
     return seen
 
 
+class Tokens:
+    """Writes enrollment tokens as agent-registry does."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def add(self, token: str, token_id: str | None = None, expires_at: int = 0) -> str:
+        """Make a token good until `expires_at`, in nanoseconds since 1970; returns its id."""
+        token_id = token_id or os.urandom(8).hex()
+        credential = desired_pb2.Credential(sha256=tokens.digest(token), expires_at_unix_nano=expires_at)
+        await (await self._bus.kv(contracts.AGENT_CREDENTIALS)).put(token_id, credential.SerializeToString())
+        return token_id
+
+    async def revoke(self, token_id: str) -> None:
+        """Take the token back."""
+        await (await self._bus.kv(contracts.AGENT_CREDENTIALS)).delete(token_id)
+
+
+@pytest.fixture
+def tokens_on() -> type[Tokens]:
+    """Tokens on another bus."""
+    return Tokens
+
+
+@pytest.fixture
+def enrollment(bus: Bus) -> Tokens:
+    return Tokens(bus)
+
+
 StartGateway = Callable[..., Awaitable[Gateway]]
 
 
@@ -306,13 +335,13 @@ async def start_gateway(nats_url: str) -> AsyncIterator[StartGateway]:
     """Starts an ingress with these settings; it stops with the test, or when its `stop` is called."""
     async with AsyncExitStack() as stack:
 
-        async def start(url: str = nats_url, tokens: str = DIGEST, **changes: Any) -> Gateway:
+        async def start(url: str = nats_url, digests: str = DIGEST, **changes: Any) -> Gateway:
             settings = OpampGatewaySettings(
                 nats_url=url,
                 uplink_shards=SHARDS,
                 host="127.0.0.1",
                 port=0,
-                enrollment_token_sha256=tokens,
+                enrollment_token_sha256=digests,
                 drain_seconds=0.0,
                 **changes,
             )
@@ -335,10 +364,11 @@ async def open_ws() -> AsyncIterator[Callable[..., Awaitable[WebSocketAgent]]]:
     async with AsyncExitStack() as stack:
 
         async def open_agent(gateway: Gateway, **agent: Any) -> WebSocketAgent:
-            socket = agent.pop("socket", None)
+            socket, token = agent.pop("socket", None), agent.pop("token", TOKEN)
             if socket is None:
+                headers = {"Authorization": f"Bearer {token}"}
                 socket = await stack.enter_async_context(
-                    connect(gateway.ws_url, additional_headers=AUTHORIZATION, max_size=None)
+                    connect(gateway.ws_url, additional_headers=headers, max_size=None)
                 )
             return WebSocketAgent(gateway, socket=socket, **agent)
 
@@ -352,6 +382,7 @@ async def open_http() -> AsyncIterator[Callable[..., Awaitable[HttpAgent]]]:
 
         async def open_agent(gateway: Gateway, **agent: Any) -> HttpAgent:
             http = await HttpConnection.open(gateway.port)
+            http.token = agent.pop("token", TOKEN)
             stack.push_async_callback(http.close)
             return HttpAgent(gateway, http=http, **agent)
 

@@ -410,7 +410,7 @@ async def test_a_wrong_credential_is_401(gateway, http, credential: str | None) 
 async def test_one_of_several_tokens_is_enough(start_gateway, open_http: OpenAgent) -> None:
     """Item 150: tokens are rotated by naming both for a while."""
     digests = ",".join(hashlib.sha256(token).hexdigest() for token in (b"former", b"of-a-test"))
-    http = (await open_http(await start_gateway(tokens=digests))).http
+    http = (await open_http(await start_gateway(digests=digests))).http
     for token, status in (("former", 200), ("of-a-test", 200), ("other", 401)):
         assert (await http.request(report(), authorization=f"bearer {token}")).status == status
 

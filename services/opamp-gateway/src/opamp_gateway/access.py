@@ -1,23 +1,20 @@
 """Who may speak on the agent plane: decided on the request's head, before the upgrade and before the body."""
 
-import hashlib
-import hmac
-from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from opamp_gateway.http1 import Head, media_type
 
 PROTOBUF = "application/x-protobuf"
+CHALLENGE = (("www-authenticate", 'Bearer realm="FlowGate agents"'),)
+
+Refusal = tuple[int, str, tuple[tuple[str, str], ...]]
+"""Status, reason and headers of the answer to a request that is refused by its head."""
 
 
-def is_authorized(authorization: str | None, digests: Sequence[bytes]) -> bool:
-    """Whether a bearer token's SHA-256 is one of `digests`, in a time that tells nothing about them."""
-    scheme, _, token = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer":
-        return False
-    digest = hashlib.sha256(token.strip().encode("latin-1")).digest()
-    matches = [hmac.compare_digest(digest, known) for known in digests]
-    return any(matches)
+def bearer_token(head: Head) -> str:
+    """The token that the request presents; empty when it presents none."""
+    scheme, _, token = head.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def is_own_origin(head: Head) -> bool:
@@ -26,10 +23,8 @@ def is_own_origin(head: Head) -> bool:
     return origin is None or urlsplit(origin).netloc.lower() == head.headers.get("host", "").lower()
 
 
-def refusal(
-    head: Head, path: str, digests: Sequence[bytes], retry_after: float
-) -> tuple[int, str, tuple[tuple[str, str], ...]] | None:
-    """Status, reason and headers of the refusal, or None when the request may go on.
+def refusal(head: Head, path: str, is_authorized: bool, retry_after: float) -> Refusal | None:
+    """Why the request may not go on; None when it may.
 
     Content-Type tells plain HTTP (Plain HTTP Transport); without it the client has to want a WebSocket.
     `retry_after` is above 0 while the ingress takes no more.
@@ -50,8 +45,8 @@ def refusal(
             return 426, "WebSocket version is not 13", (("sec-websocket-version", "13"), ("upgrade", "websocket"))
     if not is_own_origin(head):
         return 403, "origin is foreign", ()
-    if not is_authorized(head.headers.get("authorization"), digests):
-        return 401, "a valid enrollment token is needed", (("www-authenticate", 'Bearer realm="FlowGate agents"'),)
+    if not is_authorized:
+        return 401, "a valid enrollment token is needed", CHALLENGE
     if retry_after > 0:
         return 503, "busy, come again later", (("retry-after", str(int(retry_after))),)
     return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from flowkit.service import Ready
 from flowkit.telemetry import get_log
 from opamp_gateway import websocket
 from opamp_gateway.connections import Connections
+from opamp_gateway.credentials import Credentials
 from opamp_gateway.deadlines import Ticker
 from opamp_gateway.delivery import Delivery
 from opamp_gateway.desired import Bodies, Desired
@@ -27,7 +29,7 @@ log = get_log()
 
 _SILENT_HEARTBEATS = 3  # of an HTTP agent, until it counts as gone
 _MAX_PAYLOAD = 1 << 20  # bytes; NATS' default, and what the largest batch may need
-_MIRROR_SECONDS = 10.0  # for the desired state to be read at the start
+_MIRROR_SECONDS = 10.0  # for each of the buckets to be read at the start
 
 
 @dataclass(frozen=True)
@@ -71,32 +73,42 @@ async def ingress(settings: OpampGatewaySettings) -> AsyncIterator[Running]:
             max_bytes=settings.max_waiting_bytes,
         )
         desired = Desired(bus)
+        credentials = Credentials(bus, settings.token_digests)
         presence = Presence(bus.connection.publish, gateway)
         delivery = Delivery(connections, desired, Bodies(bus), uplink, settings.max_message_bytes)
         handlers = Handlers(settings, bus, connections, uplink, delivery, presence, Handover(bus))
         uplink.stored, uplink.refused = handlers.reports_stored, handlers.reports_refused
         desired.changed = delivery.desired_changed
 
-        await _start(stack, desired.run())
+        await _start(stack, desired.mirror.run())
+        await _start(stack, credentials.mirror.run())
         await _start(stack, presence.run())
-        if not await desired.wait_complete(_MIRROR_SECONDS):
+        if not await credentials.mirror.wait_complete(_MIRROR_SECONDS):
+            raise UnavailableError("NATS does not give the enrollment tokens")
+        if not await desired.mirror.wait_complete(_MIRROR_SECONDS):
             raise UnavailableError("NATS does not give the desired state of the agents")
-        listener = Listener(settings, handlers)
+        listener = Listener(settings, handlers, credentials)
+        credentials.revoked = listener.credential_revoked
         try:
             port = await listener.start()
         except OSError as error:
             raise UnavailableError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
-        ticker = Ticker(1.0, handlers.agents_silent)
+        tickers = [Ticker(1.0, handlers.agents_silent), Ticker(1.0, lambda: credentials.expire(time.time_ns()))]
         log.info("gateway.listening", host=settings.host, port=port, path=settings.path, gateway=gateway)
 
         async def ready() -> dict[str, bool]:
-            return {"nats": bus.is_connected, "desired": desired.is_complete}
+            return {
+                "nats": bus.is_connected,
+                "desired": desired.mirror.is_complete,
+                "credentials": credentials.mirror.is_complete,
+            }
 
         try:
             yield Running(port, ready)
         finally:
             handlers.is_draining = True
-            ticker.stop()
+            for ticker in tickers:
+                ticker.stop()
             await listener.drain(websocket.SERVICE_RESTART, "restarting")
             await handlers.drain()
 

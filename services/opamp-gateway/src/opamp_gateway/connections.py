@@ -20,13 +20,15 @@ _REMEMBERED = 20_000  # agents that went away, and uids that were given out
 class Agent(Session):
     """A session together with where its agent is."""
 
-    __slots__ = ("asked_revision", "entry_prefix", "held", "is_starting", "is_taking", "link", "shard")
+    __slots__ = ("asked_revision", "credential", "entry_prefix", "held", "is_starting", "is_taking", "link", "shard")
 
     def __init__(self, uid: bytes, shards: int) -> None:
         super().__init__(uid)
         self.shard = crc32(uid) % shards
         self.link: Link | None = None
         """The WebSocket; None when the agent polls or is away."""
+        self.credential = ""
+        """Id of the enrollment token that it came with."""
         self.entry_prefix = b""
         """What all uplink entries of this connection have in common, serialized."""
         self.held: list[tuple[Link, bytes]] | None = None
@@ -45,6 +47,7 @@ class Agent(Session):
         self.is_starting = False
         self.asked_revision = 0
         self.link = link if link.is_websocket else None
+        self.credential = link.credential
         self.entry_prefix = uplink_pb2.UplinkEntry(
             instance_uid=self.uid,
             connection_id=os.urandom(16),
@@ -52,6 +55,7 @@ class Agent(Session):
             transport=uplink_pb2.TRANSPORT_WEBSOCKET if link.is_websocket else uplink_pb2.TRANSPORT_HTTP,
             remote_address=link.remote_address,
             previous_instance_uid=previous_uid,
+            credential_id=link.credential,
         ).SerializeToString()
 
     def forget_previous(self) -> None:
@@ -79,10 +83,11 @@ class Connections:
         return self.agents.get(uid)
 
     def on(self, link: Link, uid: bytes) -> Agent | None:
-        """The agent if it is on this link; over HTTP every link will do."""
+        """The agent if it is on this link; over HTTP every link will do on which it comes with the same token."""
         if not link.is_websocket:
             agent = self.agents.get(uid)
-            return agent if agent is not None and agent.link is None else None
+            is_here = agent is not None and agent.link is None and agent.credential == link.credential
+            return agent if is_here else None
         if link.agent is not None and link.agent.uid == uid:
             return link.agent
         return link.others.get(uid) if link.others is not None else None

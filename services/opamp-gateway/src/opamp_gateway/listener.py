@@ -5,11 +5,17 @@ import contextlib
 import random
 from typing import Any, cast
 
+from flowkit.telemetry import get_log
+from opamp_gateway import websocket
+from opamp_gateway.credentials import Credentials
 from opamp_gateway.deadlines import Deadlines, Ticker, Wheel
 from opamp_gateway.settings import OpampGatewaySettings
 from opamp_gateway.transports import Application, Link
 
+log = get_log()
+
 _BACKLOG = 4096  # OpAMP clients come back at once and all together
+_AT_ONCE = 50  # connections closed in one turn of the loop
 _CLOSE_SECONDS = 5.0  # for the peer's side of a close handshake
 _LAST_SECONDS = 1.0  # for those handshakes at a drain
 
@@ -17,11 +23,11 @@ _LAST_SECONDS = 1.0  # for those handshakes at a drain
 class Listener:
     """Makes a Link of every connection."""
 
-    def __init__(self, settings: OpampGatewaySettings, application: Application) -> None:
+    def __init__(self, settings: OpampGatewaySettings, application: Application, credentials: Credentials) -> None:
         self.application = application
+        self.credentials = credentials
         self.message = application.message
         self.path = settings.path
-        self.digests = settings.token_digests
         self.limit = settings.max_message_bytes
         self.accepts_headerless = settings.accept_headerless
         self.is_draining = False
@@ -36,6 +42,7 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
         self._is_empty = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._ticker: Ticker | None = None
 
@@ -70,6 +77,15 @@ class Listener:
         for link in self.websockets.turn():
             link.ping()
 
+    def credential_revoked(self, token_id: str) -> None:
+        """Close the WebSockets that were made with an enrollment token; what polls gets 401 by itself."""
+        links = [link for link in self.websockets if link.credential == token_id]
+        if links:
+            log.info("listener.revoked", credential=token_id, links=len(links))
+        task = self._loop.create_task(_kick(links))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def drain(self, code: int, reason: str) -> None:
         """Take no more, close every connection in a staggered way and wait for the handshakes."""
         self.is_draining = True
@@ -80,8 +96,8 @@ class Listener:
         deadline = self.now() + self._settings.drain_seconds
         for position, link in enumerate(links):
             link.kick(code, reason)
-            if position % 50 == 49:
-                await asyncio.sleep(max(0.0, deadline - self.now()) * 50 / (len(links) - position))
+            if position % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(max(0.0, deadline - self.now()) * _AT_ONCE / (len(links) - position))
         if self.closing or self.http:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._is_empty.wait(), _LAST_SECONDS)
@@ -90,3 +106,10 @@ class Listener:
         for link in (*self.closing, *self.http):
             link.abort()
         await asyncio.sleep(0)
+
+
+async def _kick(links: list[Link]) -> None:
+    for position, link in enumerate(links):
+        link.kick(websocket.POLICY_VIOLATION, "enrollment token was revoked")
+        if position % _AT_ONCE == _AT_ONCE - 1:
+            await asyncio.sleep(0)  # other agents are served in between

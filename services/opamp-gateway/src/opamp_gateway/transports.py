@@ -8,15 +8,8 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol, cast
 
 from flowkit.telemetry import get_log
-from opamp_gateway import access, http1, websocket
-from opamp_gateway.content_coding import (
-    Body,
-    NotInflatableError,
-    TooLargeError,
-    accepts_gzip,
-    compress,
-    is_supported,
-)
+from opamp_gateway import websocket
+from opamp_gateway.exchange import Exchange
 from opamp_gateway.replies import ACK_PREFIX
 from opamp_gateway.websocket import read_single_frame
 
@@ -28,8 +21,6 @@ log = get_log()
 
 _HTTP, _WEBSOCKET, _CLOSING, _CLOSED = range(4)
 _ACK_FRAME = b"\x82\x13\x00" + ACK_PREFIX  # binary frame of 19 bytes, OpAMP header 0
-_MAX_PIPELINED = 64 * 1024  # bytes read ahead of the request that is being answered
-_PROTOBUF_HEADERS = (("content-type", access.PROTOBUF), ("vary", "accept-encoding"))
 
 
 class Application(Protocol):
@@ -64,6 +55,7 @@ class Link(asyncio.Protocol):
         "_transport",
         "agent",
         "bad_messages",
+        "credential",
         "others",
         "ousted",
     )
@@ -72,10 +64,12 @@ class Link(asyncio.Protocol):
         self._listener = listener
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._state = _HTTP
-        self._exchange: _Exchange | None = None
+        self._exchange: Exchange | None = None
         self._frames: websocket.FrameReader | None = None
         self._deflate: websocket.Deflate | None = None
         self._is_heard = True
+        self.credential = ""
+        """Id of the enrollment token that the WebSocket, or the request that is answered, came with."""
         # The application's notes: the agent on a WebSocket, further ones by uid, and uids that belong elsewhere now.
         self.agent: Agent | None = None
         self.others: dict[bytes, Agent] | None = None
@@ -111,13 +105,13 @@ class Link(asyncio.Protocol):
         """Answer, or push on a WebSocket; dropped when the peer is gone."""
         if self._state == _WEBSOCKET:
             self._transport.write(websocket.binary_frame(b"\x00" + message, self._deflate))
-        elif self._state == _HTTP:
-            self._answer(200, message)
+        elif self._state == _HTTP and self._exchange is not None:
+            self._exchange.answer(200, message)
 
     def refuse(self, message: bytes, retry_after: float) -> None:
         """Answer that the message was not taken. HTTP clients send it again by themselves after 503."""
-        if self._state == _HTTP:
-            self._answer(503, message, (("retry-after", str(int(retry_after))),))
+        if self._state == _HTTP and self._exchange is not None:
+            self._exchange.answer(503, message, (("retry-after", str(int(retry_after))),))
         else:
             self.send(message)
 
@@ -133,7 +127,7 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._exchange = _Exchange(self._listener.limit)
+        self._exchange = Exchange(self, self._listener, self._transport)
         self._listener.handshakes.start(self, self._listener.now())
         self._listener.http.add(self)
 
@@ -150,8 +144,8 @@ class Link(asyncio.Protocol):
                         self._odd_message(payload)
                     return
             self._read_frames(data)
-        elif self._state == _HTTP:
-            self._read_http(data)
+        elif self._state == _HTTP and self._exchange is not None:
+            self._exchange.receive(data)
         elif self._frames is not None:
             for event in self._frames.receive(data):
                 if isinstance(event, websocket.Close):
@@ -246,157 +240,27 @@ class Link(asyncio.Protocol):
         """Cut the connection."""
         self._transport.abort()
 
-    # -- HTTP
+    # -- for the exchange
 
-    def _read_http(self, data: bytes) -> None:
-        exchange = self._exchange
-        if exchange is None:
-            return  # a refused request's rest
-        if not exchange.is_busy and exchange.reader.is_between:
-            self._listener.idle.stop(self)
-            self._listener.handshakes.start(self, self._listener.now())
-        exchange.reader.receive(data)
-        if exchange.is_busy:
-            if exchange.reader.buffered > _MAX_PIPELINED:
-                self._transport.pause_reading()
-        else:
-            self._advance(exchange)
-
-    def _advance(self, exchange: "_Exchange") -> None:
-        exchange.is_advancing = True
-        while not exchange.is_busy and self._state == _HTTP:
-            event = exchange.reader.next_event()
-            match event:
-                case None:
-                    break
-                case http1.Head():
-                    self._begin(exchange, event)
-                case http1.Data(data):
-                    self._take(exchange, data)
-                case http1.End():
-                    self._dispatch(exchange)
-                case http1.Failed(status, reason):
-                    self._reject(status, reason)
-        exchange.is_advancing = False
-
-    def _begin(self, exchange: "_Exchange", head: http1.Head) -> None:
-        listener = self._listener
-        listener.handshakes.stop(self)
-        exchange.head, exchange.body = head, None
-        refusal = access.refusal(head, listener.path, listener.digests, listener.application.retry_after())
-        if refusal is not None:
-            self._decline(exchange, *refusal)
-        elif head.method == "GET":
-            self._upgrade(exchange, head)
-        elif not is_supported(head.headers.get("content-encoding", "")):
-            self._decline(exchange, 415, "content-encoding is not known", (("accept-encoding", "gzip, identity"),))
-        elif head.length is not None and head.length > listener.limit:
-            self._reject(413, "body is too large")
-        else:
-            exchange.body = Body(listener.limit, head.headers.get("content-encoding", ""))
-            listener.bodies.start(self, listener.now())
-            if head.expects_continue and not exchange.reader.buffered:
-                self._transport.write(http1.CONTINUE)
-
-    def _decline(self, exchange: "_Exchange", status: int, reason: str, headers: tuple[tuple[str, str], ...]) -> None:
-        """Refuse a request by its head; a short body is skipped, so that the connection can go on."""
-        head = cast(http1.Head, exchange.head)
-        if head.length is None or head.length > _MAX_PIPELINED or head.expects_continue or not head.is_keep_alive:
-            self._reject(status, reason, headers)
-        else:
-            body = f"{reason}\n".encode()
-            self._transport.write(http1.response(status, body, (*headers, ("content-type", "text/plain"))))
-            self._listener.bodies.start(self, self._listener.now())
-
-    def _reject(self, status: int, reason: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        """Refuse and close; what is still on its way is dropped, and not for long."""
-        body = f"{reason}\n".encode()
-        headers = (*headers, ("content-type", "text/plain"))
-        self._transport.write(http1.response(status, body, headers, is_closing=True))
-        self._linger()
-
-    def _linger(self) -> None:
-        self._state = _CLOSING
-        self._exchange = None
-        self._listener.forget(self)
-        self._listener.closing.start(self, self._listener.now())
-        self._transport.write_eof()
-
-    def _take(self, exchange: "_Exchange", data: bytes) -> None:
-        if exchange.body is None:
-            return
-        try:
-            exchange.body.add(data)
-        except TooLargeError:
-            self._reject(413, "body is too large when inflated")
-        except NotInflatableError as error:
-            self._reject(400, f"body does not inflate: {error}")
-
-    def _dispatch(self, exchange: "_Exchange") -> None:
-        self._listener.bodies.stop(self)
-        body, exchange.body = exchange.body, None
-        if body is None:  # the request was declined
-            exchange.reader.next_request()
-            self._listener.idle.start(self, self._listener.now())
-            return
-        try:
-            data = body.whole()
-        except NotInflatableError as error:
-            self._reject(400, f"body does not inflate: {error}")
-            return
-        exchange.is_busy = True
-        self._listener.application.message(self, data)
-
-    def _answer(self, status: int, message: bytes, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        exchange = self._exchange
-        if exchange is None or not exchange.is_busy:
-            return
-        head = cast(http1.Head, exchange.head)
-        if accepts_gzip(head.headers.get("accept-encoding")):
-            message = compress(message)
-            headers = (*headers, ("content-encoding", "gzip"))
-        is_closing = not head.is_keep_alive or self._listener.is_draining
-        self._transport.write(http1.response(status, message, (*_PROTOBUF_HEADERS, *headers), is_closing=is_closing))
-        exchange.is_busy = False
-        if is_closing:
-            self._state = _CLOSING
-            self._listener.forget(self)
-            self._transport.close()
-            return
-        exchange.reader.next_request()
-        self._listener.idle.start(self, self._listener.now())
-        if exchange.reader.buffered:
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
-            if not exchange.is_advancing:
-                self._advance(exchange)
-
-    def _upgrade(self, exchange: "_Exchange", head: http1.Head) -> None:
-        token = websocket.accept_token(head.headers.get("sec-websocket-key", ""))
-        if token is None:
-            self._reject(400, "sec-websocket-key is malformed")
-            return
-        headers = [("upgrade", "websocket"), ("connection", "Upgrade"), ("sec-websocket-accept", token)]
-        self._deflate = websocket.negotiate_deflate(head.headers.get("sec-websocket-extensions", ""))
-        if self._deflate is not None:
-            headers.append(("sec-websocket-extensions", self._deflate.answer))
-        self._transport.write(http1.response(101, headers=tuple(headers)))
+    def upgrade(self, deflate: websocket.Deflate | None, rest: bytes) -> None:
+        """Go on as a WebSocket, of which `rest` has been read already."""
+        self._deflate = deflate
         self._state = _WEBSOCKET
-        rest = exchange.reader.rest()
         self._exchange = None
         self._listener.upgraded(self)
         if rest:
             self.data_received(rest)
 
+    def finish(self) -> None:
+        """The last answer is written: close when it is sent."""
+        self._state = _CLOSING
+        self._listener.forget(self)
+        self._transport.close()
 
-class _Exchange:
-    """What HTTP needs while the connection is HTTP: one request at a time."""
-
-    __slots__ = ("body", "head", "is_advancing", "is_busy", "reader")
-
-    def __init__(self, limit: int) -> None:
-        self.reader = http1.RequestReader(limit)
-        self.head: http1.Head | None = None
-        self.body: Body | None = None
-        self.is_busy = False
-        self.is_advancing = False
+    def linger(self) -> None:
+        """A request is refused: what is still on its way is dropped, and not for long."""
+        self._state = _CLOSING
+        self._exchange = None
+        self._listener.forget(self)
+        self._listener.closing.start(self, self._listener.now())
+        self._transport.write_eof()
