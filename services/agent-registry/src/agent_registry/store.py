@@ -60,8 +60,8 @@ _UNSIGNED = {"capabilities", "sequence_num"}
 _DETAIL_COLUMNS = (
     "gateway_id, instance_uid, coalesce(name, default_name) AS name, management_mode::text, supervisor_status,"
     " supervisor_logs_path, labels, capabilities, sequence_num, agent_type, version, host_name, os_type, host_arch,"
-    " healthy, health_status, last_error, health_since, started_at, is_connected, connected_at, disconnected_at, disconnect_reason,"
-    " transport, ingress, remote_address, first_seen_at, last_seen_at"
+    " healthy, health_status, last_error, health_since, started_at, is_connected, connected_at, disconnected_at,"
+    " disconnect_reason, transport, ingress, remote_address, first_seen_at, last_seen_at"
 )
 _LOAD_FOR_HEALTH = (
     f"SELECT {', '.join(_LOADED[:6])}, capabilities, is_connected, healthy, last_error, health_since FROM gateways"
