@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 import pytest
 
@@ -13,6 +13,7 @@ from config_push.store import ConfigStore
 from flowgate.agent.v1 import events_pb2 as agent_facts
 from flowgate.config.v1 import events_pb2 as facts
 from flowgate.rpc.v1 import config_push_pb2 as rpc
+from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit.errors import ConflictError, InvalidError, NotFoundError
 from flowkit.outbox import Desired, Effect
@@ -234,3 +235,50 @@ async def test_lists_and_single_deliveries(push: ConfigPush) -> None:
     for id_ in (str(uuid4()), "nonsense"):
         with pytest.raises(NotFoundError):
             await handlers.get_delivery(push, rpc.GetDeliveryRequest(delivery_id=id_), NOW)
+
+
+def ordered(operation_id: UUID, config_hash: str) -> supervisor_facts.ConfigPushOrdered:
+    return supervisor_facts.ConfigPushOrdered(
+        instance_uid=str(UID),
+        gateway_id=str(uuid4()),
+        operation_id=str(operation_id),
+        config_hash=config_hash,
+        actor="admin",
+    )
+
+
+async def test_a_kept_configuration_is_delivered_on_a_bulk_operations_order(push: ConfigPush) -> None:
+    """The delivery has the id that the operation knows; the same order again changes nothing."""
+    kept = await handlers.keep_config(push, rpc.KeepConfigRequest(config=GOOD, actor="admin"), NOW)
+    await appear(push)
+    operation_id = uuid4()
+    effects = await handlers.push_ordered(push, ordered(operation_id, kept.config_hash), NOW)
+    assert isinstance(effects[0], Desired) and effects[0].state is not None
+    delivery = await latest(push)
+    assert delivery.delivery_id == uuid5(operation_id, str(UID))
+    assert (delivery.content_hash.hex(), delivery.state) == (kept.config_hash, "pending")
+    assert await handlers.push_ordered(push, ordered(operation_id, kept.config_hash), NOW) == []
+
+
+@pytest.mark.parametrize(("capabilities", "words"), [(EXTENSION, "accepts_remote_config: true"), (0, "not reported")])
+async def test_an_order_that_cannot_be_followed_is_told_back(push: ConfigPush, capabilities: int, words: str) -> None:
+    """As a delivery that failed, with why."""
+    kept = await handlers.keep_config(push, rpc.KeepConfigRequest(config=GOOD), NOW)
+    if capabilities:
+        await appear(push, capabilities)
+    operation_id = uuid4()
+    (fact,) = await handlers.push_ordered(push, ordered(operation_id, kept.config_hash), NOW)
+    assert isinstance(fact, facts.DeliveryStateChanged)
+    assert (fact.delivery_id, fact.state) == (str(uuid5(operation_id, str(UID))), facts.DELIVERY_STATE_FAILED)
+    assert words in fact.error
+    assert await push.store.latest([UID]) == {}
+
+
+async def test_a_configuration_that_is_not_kept_is_no_order(push: ConfigPush) -> None:
+    """Only checked, it is not kept."""
+    await appear(push)
+    checked = await handlers.keep_config(push, rpc.KeepConfigRequest(config=GOOD, check_only=True), NOW)
+    (fact,) = await handlers.push_ordered(push, ordered(uuid4(), checked.config_hash), NOW)
+    assert isinstance(fact, facts.DeliveryStateChanged) and "does not have" in fact.error
+    with pytest.raises(InvalidError):
+        await handlers.keep_config(push, rpc.KeepConfigRequest(config="a: [", check_only=True), NOW)

@@ -9,6 +9,7 @@ from config_push.settings import Settings
 from config_push.store import ConfigStore
 from flowgate.agent.v1 import events_pb2 as agent_facts
 from flowgate.rpc.v1 import config_push_pb2 as rpc
+from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit import contracts
 from flowkit.bus import Bus
@@ -34,6 +35,7 @@ ROUTES: Routes[ConfigPush] = Routes(
     wanted_kinds=frozenset({uplink_pb2.ENTRY_KIND_DELIVERED}),
     rpc={
         rpc.AssignConfigRequest: handlers.assign_config,
+        rpc.KeepConfigRequest: handlers.keep_config,
         rpc.GetAgentConfigRequest: handlers.get_agent_config,
         rpc.ListDeliveriesRequest: handlers.list_deliveries,
         rpc.GetDeliveryRequest: handlers.get_delivery,
@@ -44,6 +46,7 @@ ROUTES: Routes[ConfigPush] = Routes(
         agent_facts.AgentCapabilitiesChanged: handlers.capabilities_changed,
         agent_facts.AgentReidentified: handlers.reidentified,
         agent_facts.GatewayRemoved: handlers.gateway_removed,
+        supervisor_facts.ConfigPushOrdered: handlers.push_ordered,
     },
 )
 

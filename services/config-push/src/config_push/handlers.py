@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 from config_push import domain
 from config_push.domain import Delivery
@@ -15,6 +15,7 @@ from config_push.store import Agent, ConfigStore
 from flowgate.agent.v1 import events_pb2 as agent_facts
 from flowgate.config.v1 import events_pb2 as facts
 from flowgate.rpc.v1 import config_push_pb2 as rpc
+from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit import opamp
 from flowkit.errors import ConflictError, InvalidError, NotFoundError
@@ -141,10 +142,76 @@ async def assign_config(push: ConfigPush, request: rpc.AssignConfigRequest, now:
         NotFoundError: the agent never reported.
         ConflictError: it does not accept remote configuration.
     """
-    if len(request.config.encode()) > push.settings.max_config_bytes:
+    await _check(push, request.config)
+    delivery, effects = await _assign(
+        push,
+        uuid4(),
+        UUID(request.instance_id),
+        UUID(request.gateway_id) if request.gateway_id else None,
+        request.config,
+        request.actor,
+        now,
+    )
+    return Reply(rpc.AssignConfigResponse(delivery=_answer(delivery)), effects)
+
+
+async def keep_config(push: ConfigPush, request: rpc.KeepConfigRequest, now: datetime) -> rpc.KeepConfigResponse:
+    """Keep a configuration without assigning it, or only check it.
+
+    Raises:
+        InvalidError: the YAML does not parse.
+    """
+    await _check(push, request.config)
+    content_hash = domain.hash_of(domain.config_map(request.config))
+    if not request.check_only:
+        await push.store.add_config(content_hash, request.config, now, request.actor)
+    return rpc.KeepConfigResponse(config_hash=content_hash.hex())
+
+
+async def push_ordered(push: ConfigPush, fact: supervisor_facts.ConfigPushOrdered, now: datetime) -> Sequence[Effect]:
+    """A bulk operation wants a configuration delivered. What forbids it is told back as a failed delivery."""
+    uid, config_hash = UUID(fact.instance_uid), bytes.fromhex(fact.config_hash)
+    delivery_id = uuid5(UUID(fact.operation_id), fact.instance_uid)
+    if await push.store.delivery(delivery_id) is not None:
+        return []  # ordered before
+    gateway_id = UUID(fact.gateway_id) if fact.gateway_id else None
+    try:
+        config = await push.store.config_body(config_hash)
+        if config is None:
+            raise NotFoundError(f"config-push does not have the configuration {fact.config_hash[:12]} any more")
+        _, effects = await _assign(push, delivery_id, uid, gateway_id, config, fact.actor, now)
+    except (NotFoundError, ConflictError) as error:
+        refused = Delivery(
+            delivery_id=delivery_id,
+            instance_uid=uid,
+            gateway_id=gateway_id,
+            content_hash=config_hash,
+            config_hash=config_hash,
+            state="failed",
+            created_at=now,
+            created_by=fact.actor,
+            updated_at=now,
+            error=error.detail,
+        )
+        return [domain.fact_of(refused, "")]
+    return effects
+
+
+async def _check(push: ConfigPush, config: str) -> None:
+    if len(config.encode()) > push.settings.max_config_bytes:
         raise InvalidError(f"the configuration is larger than {push.settings.max_config_bytes} bytes")
-    await asyncio.to_thread(domain.check_yaml, request.config)
-    uid = UUID(request.instance_id)
+    await asyncio.to_thread(domain.check_yaml, config)
+
+
+async def _assign(
+    push: ConfigPush,
+    delivery_id: UUID,
+    uid: UUID,
+    gateway_id: UUID | None,
+    config: str,
+    actor: str,
+    now: datetime,
+) -> tuple[Delivery, list[Effect]]:
     agent = (await push.store.load_agents([uid])).get(uid)
     if agent is None or agent.connected_at == UNSEEN:
         raise NotFoundError(f"agent {uid} has not reported to config-push yet; try again in a moment")
@@ -155,8 +222,7 @@ async def assign_config(push: ConfigPush, request: rpc.AssignConfigRequest, now:
             capability="AcceptsRemoteConfig",
         )
     previous = (await push.store.latest([uid])).get(uid)
-    delivery_id = uuid4()
-    files = domain.config_map(request.config)
+    files = domain.config_map(config)
     content_hash = domain.hash_of(files)
     config_hash = content_hash
     has_it = agent.reported_hash == content_hash
@@ -166,12 +232,12 @@ async def assign_config(push: ConfigPush, request: rpc.AssignConfigRequest, now:
     delivery = Delivery(
         delivery_id=delivery_id,
         instance_uid=uid,
-        gateway_id=UUID(request.gateway_id) if request.gateway_id else None,
+        gateway_id=gateway_id,
         content_hash=content_hash,
         config_hash=config_hash,
         state="applied" if has_it else "pending",
         created_at=now,
-        created_by=request.actor,
+        created_by=actor,
         updated_at=now,
     )
     effects: list[Effect] = []
@@ -179,7 +245,7 @@ async def assign_config(push: ConfigPush, request: rpc.AssignConfigRequest, now:
         superseded = replace(previous, state="superseded", updated_at=now)
         await push.store.save_deliveries([superseded])
         effects.append(domain.fact_of(superseded, previous.state))
-    await push.store.add_config(content_hash, request.config, now, request.actor)
+    await push.store.add_config(content_hash, config, now, actor)
     await push.store.add_delivery(delivery)
     if has_it:
         effects += [Desired(str(uid), "config", None), domain.fact_of(delivery, "")]
@@ -187,7 +253,7 @@ async def assign_config(push: ConfigPush, request: rpc.AssignConfigRequest, now:
         offer = opamp_pb2.AgentRemoteConfig(config=files, config_hash=config_hash)
         await push.bodies.put(domain.body_object(config_hash), offer.SerializeToString(deterministic=True))
         effects += domain.begin(delivery)
-    return Reply(rpc.AssignConfigResponse(delivery=_answer(delivery)), effects)
+    return delivery, effects
 
 
 async def get_agent_config(

@@ -101,9 +101,10 @@ class ConfigStore:
             actor,
         )
 
-    async def config_body(self, content_hash: bytes) -> str:
-        """Text of a version."""
-        return str(await self._connection.fetchval("SELECT body FROM configs WHERE content_hash = $1", content_hash))
+    async def config_body(self, content_hash: bytes) -> str | None:
+        """Text of a version; None when it is not kept."""
+        body = await self._connection.fetchval("SELECT body FROM configs WHERE content_hash = $1", content_hash)
+        return None if body is None else str(body)
 
     async def latest(self, instance_uids: Sequence[UUID] | None = None) -> dict[UUID, Delivery]:
         """Latest delivery by agent, of these agents or of all."""
