@@ -1,7 +1,7 @@
 """Supervisors and commands, without any I/O."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -10,7 +10,7 @@ from flowgate.supervisor.v1 import events_pb2 as facts
 from flowkit.outbox import Desired
 from opamp.v1.opamp_pb2 import ComponentHealth
 from supervisor_control.domain import supervisors as domain
-from supervisor_control.domain.supervisors import Command, Supervisor
+from supervisor_control.domain.supervisors import Command, CrashLoop, Supervisor
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 START = 1_760_000_000_000_000_000
@@ -84,18 +84,65 @@ def test_starts_are_counted_and_errors_kept_until_it_is_healthy() -> None:
     assert (supervisor.last_error, supervisor.collector_starts) == ("", 2)
 
 
-def test_a_delivered_restart_is_done_with_a_new_start_time() -> None:
-    """And only then; a crash on the way is a failure with the supervisor's words."""
+def test_a_delivered_restart_is_done_with_a_new_start_time_and_health() -> None:
+    """Not before the collector is healthy; a crash on the way is a failure with the supervisor's words."""
     supervisor = make_supervisor()
     supervisor.collector_started_at = NOW
-    supervisor.collector_state = "stopping"
+    supervisor.collector_state = "running"
     delivered = make_command(state="delivered")
     assert domain.outcome(delivered, supervisor) is None
-    supervisor.collector_state, supervisor.last_error = "crashed", "exited unexpectedly"
-    assert domain.outcome(delivered, supervisor) == ("failed", "exited unexpectedly")
     supervisor.collector_started_at = datetime(2026, 1, 2, tzinfo=UTC)
+    supervisor.collector_state = "starting"
+    assert domain.outcome(delivered, supervisor) is None
+    supervisor.collector_state = "running"
     assert domain.outcome(delivered, supervisor) == ("completed", "")
     assert domain.outcome(make_command(state="pending"), supervisor) is None
+    supervisor.collector_state, supervisor.last_error = "crashed", "exited unexpectedly"
+    assert domain.outcome(delivered, supervisor) == ("failed", "exited unexpectedly")
+
+
+def test_a_start_before_the_delivery_does_not_count() -> None:
+    """An offer of own telemetry restarts the collector too."""
+    supervisor = make_supervisor()
+    supervisor.collector_started_at, supervisor.collector_state = datetime(2026, 1, 2, tzinfo=UTC), "running"
+    sent = replace(domain.delivered(make_command(), supervisor), state="delivered")
+    assert domain.outcome(sent, supervisor) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "started", "settled"),
+    [
+        ("pending", NOW, ("expired", "the agent did not come for it in time")),
+        ("delivered", NOW, ("expired", "no new start of the collector was seen within 60 s")),
+        (
+            "delivered",
+            NOW + timedelta(days=1),
+            ("failed", "the collector started again, but was not healthy within 60 s: refused"),
+        ),
+    ],
+)
+def test_a_command_whose_time_is_over_says_why(state: str, started: datetime, settled: tuple[str, str]) -> None:
+    """Nobody came, nothing was seen, or it came up and is ill."""
+    supervisor = make_supervisor()
+    supervisor.collector_started_at, supervisor.last_error = started, "refused"
+    assert domain.overdue(make_command(state=state), supervisor, timedelta(seconds=60)) == settled
+
+
+def test_crashes_within_a_window_are_a_loop() -> None:
+    """Each try has a process id of its own; a report that comes twice counts once."""
+    supervisor = make_supervisor()
+    loop = CrashLoop(count=3, seconds=600)
+    for number in (1, 2, 2, 3):
+        assert not loop.is_seen(supervisor, NOW)
+        crash = ComponentHealth(last_error=f"Agent process PID={number} exited unexpectedly, exit code=1.")
+        effects, _ = domain.health_reported(supervisor, crash, NOW + timedelta(seconds=5 * number), loop)
+    assert isinstance(effects[0], facts.SupervisorStatusChanged)
+    assert (effects[0].recent_crashes, effects[0].is_crash_looping) == (3, True)
+    running = ComponentHealth(healthy=True, start_time_unix_nano=START)
+    domain.health_reported(supervisor, running, NOW + timedelta(seconds=20), loop)
+    assert loop.is_seen(supervisor, NOW + timedelta(seconds=30))  # it may well crash again
+    assert not loop.is_seen(supervisor, NOW + timedelta(seconds=300))  # it runs for longer than it did
+    assert loop.within(supervisor, "crashes", NOW + timedelta(seconds=611)) == 1
 
 
 def test_a_command_nobody_came_for_is_taken_away() -> None:

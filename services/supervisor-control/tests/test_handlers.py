@@ -19,7 +19,6 @@ from opamp.v1 import opamp_pb2
 from supervisor_control.handlers import supervisors as handlers
 from supervisor_control.handlers.control import Control
 from supervisor_control.settings import Settings
-from supervisor_control.store.supervisors import SupervisorStore
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 UID = UUID(int=1)
@@ -29,7 +28,7 @@ START = 1_760_000_000_000_000_000
 @pytest.fixture
 async def control(database_url: Callable[[str], str]) -> AsyncIterator[Control]:
     async with rolled_back(database_url("supervisor_control")) as connection:
-        yield Control(SupervisorStore(connection), Settings())
+        yield Control.on(connection, Settings(telemetry_url="http://flowgate.test"))
 
 
 async def report(control: Control, message: opamp_pb2.AgentToServer, **changes: object) -> list[Effect]:

@@ -5,15 +5,19 @@ from contextlib import asynccontextmanager
 
 from flowgate.agent.v1 import events_pb2 as agent_facts
 from flowgate.config.v1 import events_pb2 as config_facts
+from flowgate.rpc.v1 import policies_pb2 as policies_rpc
 from flowgate.rpc.v1 import supervisor_control_pb2 as rpc
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit.bus import Bus
 from flowkit.db import Connection
 from flowkit.owner import Routes, serve
 from flowkit.service import Ready
-from supervisor_control.handlers import supervisors
+from flowkit.telemetry import get_log
+from supervisor_control.handlers import policies, supervisors
 from supervisor_control.handlers.control import Control
 from supervisor_control.settings import Settings
+
+log = get_log()
 
 
 def routes(settings: Settings) -> Routes[Control]:
@@ -29,15 +33,23 @@ def routes(settings: Settings) -> Routes[Control]:
             rpc.RequestRestartRequest: supervisors.request_restart,
             rpc.GetCommandRequest: supervisors.get_command,
             rpc.ListLogRecordsRequest: supervisors.list_log_records,
+            policies_rpc.ListPoliciesRequest: policies.list_policies,
+            policies_rpc.PutPolicyRequest: policies.put_policy,
+            policies_rpc.DeletePolicyRequest: policies.delete_policy,
         },
         events={
             agent_facts.AgentRegistered: supervisors.registered,
             agent_facts.AgentCapabilitiesChanged: supervisors.capabilities_changed,
             agent_facts.AgentReidentified: supervisors.reidentified,
+            agent_facts.GatewayUpdated: supervisors.gateway_updated,
             agent_facts.GatewayRemoved: supervisors.gateway_removed,
             config_facts.DeliveryStateChanged: supervisors.delivery_state_changed,
         },
-        periodic=[(settings.sweep_seconds, supervisors.expire_commands), (600.0, supervisors.delete_old_records)],
+        periodic=[
+            (settings.sweep_seconds, supervisors.expire_commands),
+            (600.0, supervisors.delete_old_records),
+            (settings.converge_seconds, policies.offer_what_is_due),
+        ],
     )
 
 
@@ -48,5 +60,10 @@ async def lifespan(settings: Settings) -> AsyncIterator[Ready]:
     def on(bus: Bus, connection: Connection) -> Control:
         return Control.on(connection, settings)
 
+    if not settings.telemetry_url:
+        log.warning(
+            "telemetry.not_offered",
+            why="FLOWGATE_SUPERVISOR_CONTROL_TELEMETRY_URL is not set: agents are not asked for logs and metrics",
+        )
     async with serve("supervisor-control", settings, on, routes(settings)) as ready:
         yield ready

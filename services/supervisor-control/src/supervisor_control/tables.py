@@ -28,10 +28,11 @@ supervisors = sa.Table(
     sa.Column("is_connected", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("disconnect_reason", sa.Text, nullable=False, server_default="", comment="empty while connected"),
     sa.Column(
-        "recent_starts", postgresql.JSONB, nullable=False, server_default="[]", comment="seconds since 1970, sorted"
-    ),
-    sa.Column(
-        "recent_crashes", postgresql.JSONB, nullable=False, server_default="[]", comment="seconds since 1970, sorted"
+        "history",
+        postgresql.JSONB,
+        nullable=False,
+        server_default="{}",
+        comment="starts and crashes of the collector, seconds since 1970",
     ),
     sa.Column("connection_hash", sa.LargeBinary, comment="of the offer that it was sent last"),
     sa.Column("connection", postgresql.JSONB, comment="settings of that offer"),

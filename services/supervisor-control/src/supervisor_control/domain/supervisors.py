@@ -1,7 +1,8 @@
 """Supervisors and commands: pure decisions."""
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from flowgate.supervisor.v1 import events_pb2 as facts
@@ -13,7 +14,14 @@ from opamp.v1 import opamp_pb2
 from opamp.v1.opamp_pb2 import AgentCapabilities, CommandType
 
 ACCEPTS_RESTART: int = AgentCapabilities.AgentCapabilities_AcceptsRestartCommand
-_KEPT = ACCEPTS_RESTART | opamp.SUPERVISOR_BITS
+_KEPT = (
+    ACCEPTS_RESTART
+    | opamp.SUPERVISOR_BITS
+    | AgentCapabilities.AgentCapabilities_ReportsOwnLogs
+    | AgentCapabilities.AgentCapabilities_ReportsOwnMetrics
+    | AgentCapabilities.AgentCapabilities_ReportsOwnTraces
+)
+_REMEMBERED = 32  # starts and crashes of each collector
 
 STATES = {
     "pending": facts.COMMAND_STATE_PENDING,
@@ -39,6 +47,41 @@ class Supervisor:
     collector_starts: int = 0
     last_error: str = ""
     last_error_at: datetime | None = None
+    supervisor_started_at: datetime | None = None
+    is_connected: bool = False
+    disconnect_reason: str = ""
+    history: dict[str, list[float]] = field(default_factory=dict)  # "starts", "crashes": seconds since 1970
+    labels: dict[str, str] | None = None  # of its gateway; None until the registry told
+    connection_hash: bytes | None = None
+    connection: dict[str, Any] | None = None  # as `policies.Connection`
+    offered_at: datetime | None = None
+    wanted_hash: bytes | None = None
+    wanted_connection: dict[str, Any] | None = None
+
+    def remember(self, what: str, at: datetime) -> None:
+        """Note a start or a crash of the collector."""
+        self.history = {**self.history, what: [*self.history.get(what, ()), at.timestamp()][-_REMEMBERED:]}
+
+
+@dataclass(frozen=True)
+class CrashLoop:
+    """When a collector counts as crashing again and again: `count` crashes within `seconds`."""
+
+    count: int = 3
+    seconds: float = 600.0
+
+    def within(self, supervisor: Supervisor, what: str, now: datetime) -> int:
+        """How many "starts" or "crashes" of the collector lie in the window."""
+        since = now.timestamp() - self.seconds
+        return sum(1 for at in supervisor.history.get(what, ()) if at >= since)
+
+    def is_seen(self, supervisor: Supervisor, now: datetime) -> bool:
+        """Whether it goes on now. A collector that has run for longer than the usual distance of such crashes is out
+        of it, though the crashes are still in the window."""
+        if self.within(supervisor, "crashes", now) < self.count:
+            return False
+        is_quiet = now.timestamp() - supervisor.history["crashes"][-1] > self.seconds / self.count
+        return not (supervisor.collector_state == "running" and is_quiet)
 
 
 @dataclass(frozen=True)
@@ -90,7 +133,7 @@ def collector_state(health: opamp_pb2.ComponentHealth) -> str:
 
 
 def health_reported(
-    supervisor: Supervisor, health: opamp_pb2.ComponentHealth, at: datetime
+    supervisor: Supervisor, health: opamp_pb2.ComponentHealth, at: datetime, loop: CrashLoop = CrashLoop()
 ) -> tuple[list[Effect], list[LogRecord]]:
     """Change the supervisor by a health report; tells the facts and log records of a transition."""
     state = collector_state(health)
@@ -99,6 +142,10 @@ def health_reported(
     if started_at is not None and started_at != supervisor.collector_started_at:
         supervisor.collector_starts += 1
         supervisor.collector_started_at = started_at
+        supervisor.remember("starts", at)
+    if state == "crashed" and (supervisor.collector_state != "crashed" or health.last_error != supervisor.last_error):
+        # Each try has a process id of its own, and so words of its own.
+        supervisor.remember("crashes", at)
     supervisor.collector_state = state
     if health.last_error:
         if health.last_error != supervisor.last_error:
@@ -117,10 +164,10 @@ def health_reported(
         body=health.last_error or f"collector is {state}",
         attributes={"event": "health", "collector_state": state, "status": health.status},
     )
-    return [status_of(supervisor)], [record]
+    return [status_of(supervisor, loop)], [record]
 
 
-def status_of(supervisor: Supervisor) -> facts.SupervisorStatusChanged:
+def status_of(supervisor: Supervisor, loop: CrashLoop) -> facts.SupervisorStatusChanged:
     """The fact that a supervisor is in its state now."""
     return facts.SupervisorStatusChanged(
         instance_uid=str(supervisor.instance_uid),
@@ -130,6 +177,8 @@ def status_of(supervisor: Supervisor) -> facts.SupervisorStatusChanged:
         collector_started_at=timestamp(supervisor.collector_started_at),
         collector_starts=supervisor.collector_starts,
         last_error=supervisor.last_error,
+        recent_crashes=loop.within(supervisor, "crashes", supervisor.updated_at),
+        is_crash_looping=loop.is_seen(supervisor, supervisor.updated_at),
     )
 
 
@@ -158,7 +207,7 @@ def record_of(command: Command) -> LogRecord:
     words = {
         "pending": "was requested",
         "delivered": "was delivered",
-        "completed": "is done: the collector reports a new start time",
+        "completed": "is done: the collector reports a new start time and is healthy",
         "failed": "failed",
         "expired": "expired",
     }
@@ -172,16 +221,40 @@ def record_of(command: Command) -> LogRecord:
     )
 
 
+def delivered(command: Command, supervisor: Supervisor | None) -> Command:
+    """The command as it goes out: only a start of the collector after this one tells that it was done. One before it,
+    such as by an offer of own telemetry, does not."""
+    if supervisor is None:
+        return command
+    return replace(command, collector_started_at=supervisor.collector_started_at)
+
+
 def outcome(command: Command, supervisor: Supervisor) -> tuple[str, str] | None:
     """State and error of a delivered command that the supervisor's state settles; None while it is open."""
     if command.state != "delivered":
         return None
-    started_at = supervisor.collector_started_at
-    if started_at is not None and started_at != command.collector_started_at:
-        return "completed", ""
     if supervisor.collector_state == "crashed":
         return "failed", supervisor.last_error
+    if _has_restarted(command, supervisor) and supervisor.collector_state == "running":
+        return "completed", ""
     return None
+
+
+def overdue(command: Command, supervisor: Supervisor | None, patience: timedelta) -> tuple[str, str]:
+    """State and error of a command whose time is over: nobody came for it, nothing was seen of it, or the collector
+    started and is not healthy."""
+    if command.state == "pending":
+        return "expired", "the agent did not come for it in time"
+    within = f"within {patience.total_seconds():g} s"
+    if supervisor is not None and _has_restarted(command, supervisor):
+        why = supervisor.last_error or f"its state is {supervisor.collector_state}"
+        return "failed", f"the collector started again, but was not healthy {within}: {why}"
+    return "expired", f"no new start of the collector was seen {within}"
+
+
+def _has_restarted(command: Command, supervisor: Supervisor) -> bool:
+    started_at = supervisor.collector_started_at
+    return started_at is not None and started_at != command.collector_started_at
 
 
 def _fact(command: Command, previous_state: str) -> facts.CommandStateChanged:

@@ -14,9 +14,11 @@ from flowkit.opamp import timestamp
 from flowkit.outbox import Desired, Effect
 from flowkit.rpc import Reply
 from flowkit.uplink import Report
+from supervisor_control.domain import policies
 from supervisor_control.domain import supervisors as domain
 from supervisor_control.domain.supervisors import Command, LogRecord, Supervisor
 from supervisor_control.handlers.control import Control
+from supervisor_control.handlers.policies import converge
 
 HEALTH = opamp.field_bit("health")
 DESCRIPTION = opamp.field_bit("agent_description")
@@ -33,12 +35,13 @@ def concerns(report: Report) -> bool:
 
 
 async def agents_reported(control: Control, reports: Sequence[Report], now: datetime) -> Sequence[Effect]:
-    """A batch of the uplink: health of supervisors, connections that ended, commands that were sent."""
+    """A batch of the uplink: health of supervisors, connections that ended, offers and commands that were sent."""
     uids = list({report.uid for report in reports})
-    supervisors = await control.store.load(uids)
+    supervisors = await _known(control, uids, reports)
     commands = await control.store.open_commands(uids)
     stored = dict(commands)
     changed: dict[UUID, Supervisor] = {}
+    unsettled: dict[UUID, Supervisor] = {}
     effects: list[Effect] = []
     records: list[LogRecord] = []
     for report in reports:
@@ -46,46 +49,118 @@ async def agents_reported(control: Control, reports: Sequence[Report], now: date
         supervisor = supervisors.get(uid)
         kind = report.entry.kind
         if kind == uplink_pb2.ENTRY_KIND_DELIVERED:
+            if report.entry.delivered.facet == policies.FACET:
+                if supervisor is not None:
+                    told, new_records = _offered(supervisor, report)
+                    unsettled[uid] = supervisor
+                    effects += told
+                    records += new_records
+                continue
             command = commands.get(uid)
             if command is not None and report.entry.delivered.id == str(command.command_id):
                 state = "failed" if report.entry.delivered.error else "delivered"
-                moved = domain.moved(command, state, report.entry.delivered.error, report.received_at)
-                commands[uid], told, record = moved
-                effects += told
+                command = domain.delivered(command, supervisor)
+                commands[uid], more, record = domain.moved(
+                    command, state, report.entry.delivered.error, report.received_at
+                )
+                effects += more
                 records.append(record)
             continue
-        if supervisor is None:
-            if kind != uplink_pb2.ENTRY_KIND_REPORT or not domain.is_kept(report.message.capabilities):
-                continue
-            supervisor = Supervisor(uid, report.connected_at, report.received_at)
-            supervisors[uid] = supervisor
-        if report.connected_at < supervisor.connected_at:
-            continue  # of a connection that a newer one has superseded
-        if kind == uplink_pb2.ENTRY_KIND_DISCONNECTED:
-            records.append(_disconnected(uid, report))
-            continue
+        if supervisor is None or report.connected_at < supervisor.connected_at:
+            continue  # no business of this service; or of a connection that a newer one has superseded
         changed[uid] = supervisor
-        supervisor.connected_at = report.connected_at
-        supervisor.capabilities = report.message.capabilities or supervisor.capabilities
-        if report.has(DESCRIPTION):
-            supervisor.agent_description = report.message.agent_description.SerializeToString(deterministic=True)
+        if kind == uplink_pb2.ENTRY_KIND_DISCONNECTED:
+            record = _disconnected(uid, report)
+            supervisor.is_connected, supervisor.disconnect_reason = False, record.body
+            records.append(record)
+            continue
+        if _is_new_here(supervisor, report):
+            unsettled[uid] = supervisor
+            if supervisor.wanted_hash is not None:  # NATS may have lost it meanwhile
+                effects.append(policies.wish(supervisor))
+        _connected(supervisor, report)
         if report.has(HEALTH):
-            told, new_records = domain.health_reported(supervisor, report.message.health, report.received_at)
-            effects += told
+            effects_of_health, new_records = domain.health_reported(
+                supervisor, report.message.health, report.received_at, control.settings.crash_loop
+            )
+            effects += effects_of_health
             records += new_records
             settled = domain.outcome(commands[uid], supervisor) if uid in commands else None
             if settled is not None:
-                commands[uid], told, record = domain.moved(commands[uid], *settled, report.received_at)
-                effects += told
+                commands[uid], more, record = domain.moved(commands[uid], *settled, report.received_at)
+                effects += more
                 records.append(record)
     if changed:
         await control.store.save(list(changed.values()))
+    if unsettled:
+        effects += await converge(control, list(unsettled.values()))
+        await control.store.save_connections(list(unsettled.values()))
     moved_commands = [one for uid, one in commands.items() if one is not stored[uid]]
     if moved_commands:
         await control.store.save_commands(moved_commands)
     if records:
         await control.store.add_records(records)
     return effects
+
+
+async def _known(control: Control, uids: Sequence[UUID], reports: Sequence[Report]) -> dict[UUID, Supervisor]:
+    """The supervisors that a batch is about, those included that report for the first time in it."""
+    supervisors = await control.store.load(uids)
+    known = {uid: one for uid, one in supervisors.items() if domain.is_kept(one.capabilities)}
+    new = {
+        report.uid
+        for report in reports
+        if report.uid not in known
+        and report.entry.kind == uplink_pb2.ENTRY_KIND_REPORT
+        and domain.is_kept(report.message.capabilities)
+    }
+    missing = [uid for uid in new if uid not in supervisors]
+    if missing:
+        await control.store.ensure(missing)
+        supervisors |= await control.store.load(missing)
+    return known | {uid: supervisors[uid] for uid in new}
+
+
+def _is_new_here(supervisor: Supervisor, report: Report) -> bool:
+    """Whether a report begins a connection or tells of other capabilities, so that offers are looked at again."""
+    if report.connected_at != supervisor.connected_at:
+        return True
+    return report.message.capabilities not in (0, supervisor.capabilities)
+
+
+def _connected(supervisor: Supervisor, report: Report) -> None:
+    supervisor.connected_at = report.connected_at
+    supervisor.is_connected, supervisor.disconnect_reason = True, ""
+    supervisor.capabilities = report.message.capabilities or supervisor.capabilities
+    if not report.message.sequence_num:
+        supervisor.supervisor_started_at = report.received_at
+    if report.has(DESCRIPTION):
+        supervisor.agent_description = report.message.agent_description.SerializeToString(deterministic=True)
+
+
+def _offered(supervisor: Supervisor, report: Report) -> tuple[Sequence[Effect], Sequence[LogRecord]]:
+    """An offer of connection settings has gone out, or could not."""
+    said = report.entry.delivered
+    if said.error:
+        body, severity = f"connection settings could not be offered: {said.error}", "WARN"
+        return [], [_flowgate_record(supervisor.instance_uid, report.received_at, severity, body, "connection")]
+    if said.hash == supervisor.connection_hash:
+        return policies.delivered(supervisor, said.hash, report.received_at), []
+    before = policies.connection_of(supervisor)
+    effects = policies.delivered(supervisor, said.hash, report.received_at)
+    body = policies.words(before, policies.connection_of(supervisor))
+    return effects, [_flowgate_record(supervisor.instance_uid, report.received_at, "INFO", body, "connection")]
+
+
+def _flowgate_record(uid: UUID, at: datetime, severity: str, body: str, event: str) -> LogRecord:
+    return LogRecord(
+        instance_uid=uid,
+        timestamp=at,
+        severity=severity,
+        source="flowgate",
+        body=body,
+        attributes={"event": event},
+    )
 
 
 def _disconnected(uid: UUID, report: Report) -> LogRecord:
@@ -96,14 +171,9 @@ def _disconnected(uid: UUID, report: Report) -> LogRecord:
         uplink_pb2.DISCONNECT_REASON_DRAIN: "the ingress shut down; the supervisor connects to another one",
     }
     is_planned = report.entry.reason in (uplink_pb2.DISCONNECT_REASON_AGENT, uplink_pb2.DISCONNECT_REASON_DRAIN)
-    return LogRecord(
-        instance_uid=uid,
-        timestamp=report.received_at,
-        severity="INFO" if is_planned else "WARN",
-        source="flowgate",
-        body=words.get(report.entry.reason, "the connection ended"),
-        attributes={"event": "disconnected"},
-    )
+    severity = "INFO" if is_planned else "WARN"
+    body = words.get(report.entry.reason, "the connection ended")
+    return _flowgate_record(uid, report.received_at, severity, body, "disconnected")
 
 
 async def request_restart(control: Control, request: rpc.RequestRestartRequest, now: datetime) -> Reply:
@@ -116,8 +186,10 @@ async def request_restart(control: Control, request: rpc.RequestRestartRequest, 
     supervisor = (await control.store.load([uid])).get(uid)
     if supervisor is None or not supervisor.capabilities & domain.ACCEPTS_RESTART:
         raise ConflictError(
-            "the agent does not accept the restart command (capability AcceptsRestartCommand). Run its collector under"
-            " opampsupervisor with `capabilities.accepts_restart_command: true`",
+            "the agent does not accept the restart command (capability AcceptsRestartCommand). Under opampsupervisor,"
+            " set `capabilities: accepts_restart_command: true` in its supervisor.yaml and restart the supervisor; a"
+            " collector that speaks OpAMP itself is moved to supervisor mode, or started with"
+            " `--feature-gates extension.opampextension.RemoteRestarts` and the same capability in its extension",
             capability="AcceptsRestartCommand",
         )
     under_way = (await control.store.open_commands([uid])).get(uid)
@@ -149,10 +221,10 @@ async def get_supervisor(
     """State of one supervisor."""
     uid = _uuid(request.instance_id, "supervisor")
     supervisor = (await control.store.load([uid])).get(uid)
-    if supervisor is None:
+    if supervisor is None or not domain.is_kept(supervisor.capabilities):
         raise NotFoundError(f"no supervisor is known under the instance_id {uid}")
-    commands = await control.store.latest_commands([uid])
-    return rpc.GetSupervisorResponse(supervisor=_supervisor(supervisor, commands.get(uid)))
+    (answer,) = await _answers(control, [supervisor], now)
+    return rpc.GetSupervisorResponse(supervisor=answer)
 
 
 async def list_supervisors(
@@ -161,10 +233,8 @@ async def list_supervisors(
     """States of several supervisors."""
     uids = [_uuid(text, "supervisor") for text in request.instance_ids]
     supervisors = await control.store.load(uids)
-    commands = await control.store.latest_commands(uids)
-    return rpc.ListSupervisorsResponse(
-        supervisors=[_supervisor(one, commands.get(uid)) for uid, one in supervisors.items()]
-    )
+    known = [one for one in supervisors.values() if domain.is_kept(one.capabilities)]
+    return rpc.ListSupervisorsResponse(supervisors=await _answers(control, known, now))
 
 
 async def get_command(control: Control, request: rpc.GetCommandRequest, now: datetime) -> rpc.GetCommandResponse:
@@ -218,21 +288,44 @@ async def capabilities_changed(
     control: Control, fact: agent_facts.AgentCapabilitiesChanged, now: datetime
 ) -> Sequence[Effect]:
     """The agent can do other things than before."""
-    await control.store.set_capabilities(UUID(fact.instance_uid), fact.capabilities)
-    return []
+    uid = UUID(fact.instance_uid)
+    await control.store.set_capabilities(uid, fact.capabilities)
+    return await _settled(control, uid)
 
 
 async def registered(control: Control, fact: agent_facts.AgentRegistered, now: datetime) -> Sequence[Effect]:
-    """Remember the gateway, so that facts can name it."""
-    await control.store.set_gateway(UUID(fact.instance_uid), UUID(fact.gateway_id))
-    return []
+    """Remember the gateway, so that facts can name it, and its labels, by which policies choose."""
+    uid = UUID(fact.instance_uid)
+    await control.store.ensure([uid])
+    await control.store.set_gateway(uid, UUID(fact.gateway_id))
+    return await _settled(control, uid, dict(fact.labels))
+
+
+async def gateway_updated(control: Control, fact: agent_facts.GatewayUpdated, now: datetime) -> Sequence[Effect]:
+    """Other labels may mean other policies."""
+    uid = UUID(fact.instance_uid)
+    await control.store.ensure([uid])
+    return await _settled(control, uid, dict(fact.labels))
 
 
 async def reidentified(control: Control, fact: agent_facts.AgentReidentified, now: datetime) -> Sequence[Effect]:
-    """What is known of the agent goes with the gateway to its new instance_uid."""
-    await control.store.rename(UUID(fact.previous_instance_uid), UUID(fact.instance_uid))
-    await control.store.set_gateway(UUID(fact.instance_uid), UUID(fact.gateway_id))
-    return []
+    """What is known of the agent goes with the gateway to its new instance_uid. Its telemetry token does not."""
+    uid = UUID(fact.instance_uid)
+    await control.store.rename(UUID(fact.previous_instance_uid), uid)
+    await control.store.set_gateway(uid, UUID(fact.gateway_id))
+    return [Desired(fact.previous_instance_uid, policies.FACET, None), *await _settled(control, uid)]
+
+
+async def _settled(control: Control, uid: UUID, labels: dict[str, str] | None = None) -> Sequence[Effect]:
+    """Look at an agent's offers again, with other labels if these are given."""
+    supervisor = (await control.store.load([uid])).get(uid)
+    if supervisor is None:
+        return []
+    if labels is not None:
+        supervisor.labels = labels
+    effects = await converge(control, [supervisor]) if supervisor.capabilities else []
+    await control.store.save_connections([supervisor])
+    return effects
 
 
 async def gateway_removed(control: Control, fact: agent_facts.GatewayRemoved, now: datetime) -> Sequence[Effect]:
@@ -240,7 +333,7 @@ async def gateway_removed(control: Control, fact: agent_facts.GatewayRemoved, no
     if fact.reason != "deleted":
         return []
     await control.store.forget(UUID(fact.instance_uid))
-    return [Desired(fact.instance_uid, "command", None)]
+    return [Desired(fact.instance_uid, facet, None) for facet in ("command", policies.FACET)]
 
 
 async def expire_commands(control: Control, now: datetime) -> Sequence[Effect]:
@@ -249,13 +342,11 @@ async def expire_commands(control: Control, now: datetime) -> Sequence[Effect]:
     commands: list[Command] = []
     effects: list[Effect] = []
     records: list[LogRecord] = []
-    for command in await control.store.overdue_commands(now, now - patience):
-        error = (
-            "the agent did not come for it in time"
-            if command.state == "pending"
-            else f"no new start of the collector was seen within {patience.total_seconds():g} s"
-        )
-        moved, told, record = domain.moved(command, "expired", error, now)
+    overdue = await control.store.overdue_commands(now, now - patience)
+    supervisors = await control.store.load([one.instance_uid for one in overdue], lock=False) if overdue else {}
+    for command in overdue:
+        state, error = domain.overdue(command, supervisors.get(command.instance_uid), patience)
+        moved, told, record = domain.moved(command, state, error, now)
         commands.append(moved)
         effects += told
         records.append(record)
@@ -271,7 +362,15 @@ async def delete_old_records(control: Control, now: datetime) -> Sequence[Effect
     return []
 
 
-def _supervisor(supervisor: Supervisor, command: Command | None) -> rpc.Supervisor:
+async def _answers(control: Control, supervisors: Sequence[Supervisor], now: datetime) -> list[rpc.Supervisor]:
+    uids = [one.instance_uid for one in supervisors]
+    commands = await control.store.latest_commands(uids)
+    return [_supervisor(one, commands.get(one.instance_uid), control.settings.crash_loop, now) for one in supervisors]
+
+
+def _supervisor(
+    supervisor: Supervisor, command: Command | None, loop: domain.CrashLoop, now: datetime
+) -> rpc.Supervisor:
     return rpc.Supervisor(
         instance_id=str(supervisor.instance_uid),
         collector_state=supervisor.collector_state,
@@ -283,6 +382,30 @@ def _supervisor(supervisor: Supervisor, command: Command | None) -> rpc.Supervis
         agent_description=supervisor.agent_description,
         command=_command(command) if command else None,
         updated_at=timestamp(supervisor.updated_at),
+        supervisor_started_at=timestamp(supervisor.supervisor_started_at),
+        is_connected=supervisor.is_connected,
+        disconnect_reason=supervisor.disconnect_reason,
+        recent_starts=loop.within(supervisor, "starts", now),
+        recent_crashes=loop.within(supervisor, "crashes", now),
+        is_crash_looping=loop.is_seen(supervisor, now),
+        crash_window_seconds=int(loop.seconds),
+        connection_settings=_connection(supervisor),
+    )
+
+
+def _connection(supervisor: Supervisor) -> rpc.ConnectionState | None:
+    """What the agent should have: what waits for it, else what it was offered."""
+    if not supervisor.capabilities & policies.OFFERABLE:
+        return None
+    is_waiting = supervisor.wanted_connection is not None
+    settings = policies.Connection(**(supervisor.wanted_connection or supervisor.connection or {}))
+    return rpc.ConnectionState(
+        state="waiting" if is_waiting else "offered" if settings != policies.NOTHING else "off",
+        own_logs=bool(settings.own_logs_url),
+        own_metrics=bool(settings.own_metrics_url),
+        own_traces=bool(settings.own_traces_url),
+        heartbeat_interval_seconds=settings.heartbeat_interval_seconds,
+        offered_at=timestamp(supervisor.offered_at),
     )
 
 

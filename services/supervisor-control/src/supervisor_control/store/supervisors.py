@@ -22,12 +22,30 @@ _SUPERVISOR = {
     "last_error": "text",
     "last_error_at": "timestamptz",
     "updated_at": "timestamptz",
+    "supervisor_started_at": "timestamptz",
+    "is_connected": "boolean",
+    "disconnect_reason": "text",
+    "history": "jsonb",
 }
+_CONNECTION = {
+    "labels": "jsonb",
+    "connection_hash": "bytea",
+    "connection": "jsonb",
+    "offered_at": "timestamptz",
+    "wanted_hash": "bytea",
+    "wanted_connection": "jsonb",
+}
+_ALL = ", ".join([*_SUPERVISOR, *_CONNECTION])
 _UPSERT = (
     f"INSERT INTO supervisors ({', '.join(_SUPERVISOR)})"
     f" SELECT * FROM unnest({', '.join(f'${n}::{kind}[]' for n, kind in enumerate(_SUPERVISOR.values(), 1))})"
     " ON CONFLICT (instance_uid) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _SUPERVISOR if name != "instance_uid")
+)
+_SET_CONNECTION = (
+    f"UPDATE supervisors s SET {', '.join(f'{name} = u.{name}' for name in _CONNECTION)} FROM unnest($1::uuid[], "
+    + ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_CONNECTION.values(), 2))
+    + f") AS u (uid, {', '.join(_CONNECTION)}) WHERE s.instance_uid = u.uid"
 )
 _COMMAND = (
     "command_id, instance_uid, gateway_id, type, state, error, collector_started_at, created_at, created_by,"
@@ -41,22 +59,38 @@ class SupervisorStore:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def load(self, instance_uids: Sequence[UUID]) -> dict[UUID, Supervisor]:
-        """Supervisors by uid, locked; unknown ones are left out."""
+    async def load(self, instance_uids: Sequence[UUID], *, lock: bool = True) -> dict[UUID, Supervisor]:
+        """Supervisors by uid, locked unless said otherwise; unknown ones are left out. One with capabilities 0 has not
+        reported yet."""
         rows = await self._connection.fetch(
-            f"SELECT {', '.join(_SUPERVISOR)} FROM supervisors WHERE instance_uid = ANY($1::uuid[])"
-            " ORDER BY instance_uid FOR UPDATE",
+            f"SELECT {_ALL} FROM supervisors WHERE instance_uid = ANY($1::uuid[])"
+            " ORDER BY instance_uid" + " FOR UPDATE" * lock,
             instance_uids,
         )
         return {row["instance_uid"]: _supervisor(row) for row in rows}
 
+    async def ensure(self, instance_uids: Sequence[UUID]) -> None:
+        """Make rows for agents that have none: what the agent reports and what the registry tells of it come in either
+        order, and the second has to find the first."""
+        await self._connection.execute(
+            "INSERT INTO supervisors (instance_uid, capabilities, connected_at, agent_description, collector_state,"
+            " collector_starts, last_error, updated_at) SELECT uid, 0, to_timestamp(0), '', 'starting', 0, '',"
+            " to_timestamp(0) FROM unnest($1::uuid[]) AS uid ORDER BY uid ON CONFLICT DO NOTHING",
+            instance_uids,
+        )
+
     async def save(self, supervisors: Sequence[Supervisor]) -> None:
-        """Write supervisors, new ones and known ones."""
+        """Write what agents reported, of new ones and known ones."""
         columns: list[list[Any]] = [
             [signed(one.capabilities) if name == "capabilities" else getattr(one, name) for one in supervisors]
             for name in _SUPERVISOR
         ]
         await self._connection.execute(_UPSERT, *columns)
+
+    async def save_connections(self, supervisors: Sequence[Supervisor]) -> None:
+        """Write labels and connection settings of known agents."""
+        columns = [[getattr(one, name) for one in supervisors] for name in _CONNECTION]
+        await self._connection.execute(_SET_CONNECTION, [one.instance_uid for one in supervisors], *columns)
 
     async def open_commands(self, instance_uids: Sequence[UUID]) -> dict[UUID, Command]:
         """Commands that are not settled, by agent; there is at most one each."""
@@ -111,13 +145,14 @@ class SupervisorStore:
     async def save_commands(self, commands: Sequence[Command]) -> None:
         """Write states and errors."""
         await self._connection.execute(
-            "UPDATE commands c SET state = u.state, error = u.error, updated_at = u.updated_at"
-            " FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) AS u (id, state, error, updated_at)"
-            " WHERE c.command_id = u.id",
+            "UPDATE commands c SET state = u.state, error = u.error, updated_at = u.updated_at,"
+            " collector_started_at = u.started_at FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[],"
+            " $5::timestamptz[]) AS u (id, state, error, updated_at, started_at) WHERE c.command_id = u.id",
             [one.command_id for one in commands],
             [one.state for one in commands],
             [one.error for one in commands],
             [one.updated_at for one in commands],
+            [one.collector_started_at for one in commands],
         )
 
     async def add_records(self, records: Sequence[LogRecord]) -> None:
@@ -162,7 +197,13 @@ class SupervisorStore:
         )
 
     async def rename(self, previous: UUID, instance_uid: UUID) -> None:
-        """Give what is known of an agent to its new instance_uid."""
+        """Give what is known of an agent to its new instance_uid; if that has reported already, its labels only."""
+        await self._connection.execute(
+            "UPDATE supervisors s SET labels = p.labels FROM supervisors p WHERE s.instance_uid = $2"
+            " AND p.instance_uid = $1",
+            previous,
+            instance_uid,
+        )
         await self._connection.execute(
             "DELETE FROM supervisors WHERE instance_uid = $1 AND EXISTS"
             " (SELECT FROM supervisors WHERE instance_uid = $2)",

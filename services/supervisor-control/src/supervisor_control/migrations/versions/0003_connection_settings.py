@@ -1,5 +1,7 @@
 """Tables of connection settings, and what the status of a supervisor says more."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -7,16 +9,17 @@ from sqlalchemy.dialects import postgresql
 revision = "0003"
 down_revision = "0002"
 
-_COLUMNS = [
+_COLUMNS: list[sa.Column[Any]] = [
     sa.Column("labels", postgresql.JSONB(), nullable=True, comment="of its gateway; null until the registry told"),
     sa.Column("supervisor_started_at", sa.DateTime(timezone=True), nullable=True),
     sa.Column("is_connected", sa.Boolean(), nullable=False, server_default=sa.false()),
     sa.Column("disconnect_reason", sa.Text(), nullable=False, server_default="", comment="empty while connected"),
     sa.Column(
-        "recent_starts", postgresql.JSONB(), nullable=False, server_default="[]", comment="seconds since 1970, sorted"
-    ),
-    sa.Column(
-        "recent_crashes", postgresql.JSONB(), nullable=False, server_default="[]", comment="seconds since 1970, sorted"
+        "history",
+        postgresql.JSONB(),
+        nullable=False,
+        server_default="{}",
+        comment="starts and crashes of the collector, seconds since 1970",
     ),
     sa.Column("connection_hash", sa.LargeBinary(), nullable=True, comment="of the offer that it was sent last"),
     sa.Column("connection", postgresql.JSONB(), nullable=True, comment="settings of that offer"),

@@ -1,0 +1,142 @@
+"""Policies, and the offers of connection settings that follow from them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from flowgate.rpc.v1 import policies_pb2 as rpc
+from flowkit.errors import ConflictError, NotFoundError
+from flowkit.opamp import timestamp
+from flowkit.outbox import Effect
+from flowkit.rpc import Reply
+from supervisor_control.domain import policies as domain
+from supervisor_control.domain.policies import Policy
+from supervisor_control.domain.supervisors import Supervisor
+from supervisor_control.handlers.control import Control
+
+UNLABELLED = timedelta(seconds=60)  # time that the registry has to tell an agent's labels before it is offered anything
+
+
+class Settler:
+    """Tells what agents should have, policies read once."""
+
+    def __init__(self, policies: Iterable[Policy], base_url: str) -> None:
+        self._ordered = domain.in_order(policies)
+        self._base_url = base_url
+        self._said: dict[frozenset[tuple[str, str]], Policy] = {}
+
+    def wanted(self, supervisor: Supervisor) -> domain.Connection | None:
+        """The settings that an agent should have."""
+        labels = supervisor.labels or {}
+        key = frozenset(labels.items())
+        said = self._said.get(key)
+        if said is None:
+            said = self._said[key] = domain.resolve(self._ordered, labels)
+        return domain.wanted(supervisor, said, self._base_url)
+
+
+async def converge(control: Control, supervisors: Sequence[Supervisor]) -> list[Effect]:
+    """Bring agents to the settings that they should have. Those whose labels are not known yet wait: an offer by the
+    wrong policy would restart their collectors twice."""
+    labelled = [one for one in supervisors if one.labels is not None]
+    if not labelled:
+        return []
+    settler = Settler(await control.policies.all(), control.settings.telemetry_url)
+    return [wish for one in labelled for wish in domain.converge(one, settler.wanted(one))]
+
+
+async def list_policies(control: Control, request: rpc.ListPoliciesRequest, now: datetime) -> rpc.ListPoliciesResponse:
+    """All policies, the default one first."""
+    policies = sorted(await control.policies.all(), key=lambda one: (one.name != domain.DEFAULT, one.name))
+    return rpc.ListPoliciesResponse(policies=[_answer(one) for one in policies])
+
+
+async def put_policy(control: Control, request: rpc.PutPolicyRequest, now: datetime) -> Reply:
+    """Make or change a policy, or tell what that would do.
+
+    Raises:
+        InvalidError: it makes no sense.
+    """
+    given = request.policy
+    policy = Policy(
+        name=given.name,
+        selector=dict(given.selector),
+        own_logs=given.own_logs if given.HasField("own_logs") else None,
+        own_metrics=given.own_metrics if given.HasField("own_metrics") else None,
+        own_traces=given.own_traces if given.HasField("own_traces") else None,
+        heartbeat_interval_seconds=(
+            given.heartbeat_interval_seconds if given.HasField("heartbeat_interval_seconds") else None
+        ),
+        updated_at=now,
+        updated_by=request.actor,
+    )
+    domain.check(policy)
+    others = [one for one in await control.policies.all() if one.name != policy.name]
+    if not request.dry_run:
+        await control.policies.put(policy)
+    effect, wishes = await _apply(control, [*others, policy], policy, dry_run=request.dry_run)
+    return Reply(rpc.PutPolicyResponse(policy=_answer(policy), effect=effect), wishes)
+
+
+async def delete_policy(control: Control, request: rpc.DeletePolicyRequest, now: datetime) -> Reply:
+    """Remove a policy, or tell what that would do.
+
+    Raises:
+        NotFoundError: there is none of that name.
+        ConflictError: the default one stays.
+    """
+    policies = {one.name: one for one in await control.policies.all()}
+    policy = policies.pop(request.name, None)
+    if policy is None:
+        raise NotFoundError(f"there is no policy {request.name!r}")
+    if policy.name == domain.DEFAULT:
+        raise ConflictError("the default policy stays; change what it says")
+    if not request.dry_run:
+        await control.policies.delete(policy.name)
+    effect, wishes = await _apply(control, policies.values(), policy, dry_run=request.dry_run)
+    return Reply(rpc.DeletePolicyResponse(effect=effect), wishes)
+
+
+async def offer_what_is_due(control: Control, now: datetime) -> Sequence[Effect]:
+    """Compare all agents with what the policies say. Reports and facts lead to the same at once; this is for what
+    changes without them, such as the setting `telemetry_url`."""
+    await control.policies.label_the_unlabelled(now - UNLABELLED)
+    _, wishes = await _apply(control, await control.policies.all(), None, dry_run=False)
+    return wishes
+
+
+async def _apply(
+    control: Control, policies: Iterable[Policy], changed: Policy | None, *, dry_run: bool
+) -> tuple[rpc.PolicyEffect, list[Effect]]:
+    settler = Settler(policies, control.settings.telemetry_url)
+    effect = domain.Effect(await control.policies.count_matching(changed.selector) if changed else 0)
+    wishes: list[Effect] = []
+    async for page in control.policies.offerable():
+        due = []
+        for one in page:
+            settings = settler.wanted(one)
+            if domain.is_settled(one, settings):
+                continue
+            due.append(one.instance_uid)
+            if settings is not None and settings.digest(one.instance_uid) != one.connection_hash:
+                restarts = domain.restarts(one, settings)
+                effect = replace(effect, offers=effect.offers + 1, restarts=effect.restarts + restarts)
+        if due and not dry_run:
+            supervisors = list((await control.store.load(due)).values())
+            wishes += [wish for one in supervisors for wish in domain.converge(one, settler.wanted(one))]
+            await control.store.save_connections(supervisors)
+    told = rpc.PolicyEffect(matching=effect.matching, offers=effect.offers, restarts=effect.restarts)
+    return told, wishes
+
+
+def _answer(policy: Policy) -> rpc.Policy:
+    return rpc.Policy(
+        name=policy.name,
+        selector=policy.selector,
+        own_logs=policy.own_logs,
+        own_metrics=policy.own_metrics,
+        own_traces=policy.own_traces,
+        heartbeat_interval_seconds=policy.heartbeat_interval_seconds,
+        updated_at=timestamp(policy.updated_at),
+        updated_by=policy.updated_by,
+    )
