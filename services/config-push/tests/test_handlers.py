@@ -15,6 +15,7 @@ from flowgate.config.v1 import events_pb2 as facts
 from flowgate.rpc.v1 import config_push_pb2 as rpc
 from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
 from flowgate.uplink.v1 import uplink_pb2
+from flowkit import tokens
 from flowkit.errors import ConflictError, InvalidError, NotFoundError
 from flowkit.outbox import Desired, Effect
 from flowkit.testing import EXTENSION, SUPERVISOR, make_description, make_report, rolled_back
@@ -282,3 +283,24 @@ async def test_a_configuration_that_is_not_kept_is_no_order(push: ConfigPush) ->
     assert isinstance(fact, facts.DeliveryStateChanged) and "does not have" in fact.error
     with pytest.raises(InvalidError):
         await handlers.keep_config(push, rpc.KeepConfigRequest(config="a: [", check_only=True), NOW)
+
+
+async def test_secrets_of_a_reported_configuration_are_not_stored(push: ConfigPush) -> None:
+    """Nor given out, nor those in an error; what was pushed is delivered as it was written."""
+    token = tokens.mint(tokens.TELEMETRY)
+    await appear(push)
+    delivery, _ = await assign(push, "exporters: {otlp: {headers: {authorization: hunter2}}}\n")
+    message = opamp_pb2.AgentToServer(capabilities=SUPERVISOR)
+    body = f"exporters: {{otlp: {{headers: {{authorization: hunter2}}}}}}\nx: [{token}]\n"
+    message.effective_config.config_map.config_map[""].body = body.encode()
+    await report(push, message)
+    await tell(push, Statuses.RemoteConfigStatuses_FAILED, delivery.config_hash, f"cannot use {token}")
+    answer = await handlers.get_agent_config(push, rpc.GetAgentConfigRequest(instance_id=str(UID)), NOW)
+    masked = f"fgt_{'*' * (len(token) - 4)}"
+    assert answer.effective[0].body.decode() == (
+        f'exporters: {{otlp: {{headers: {{authorization: "[REDACTED]"}}}}}}\nx: [{masked}]\n'
+    )
+    assert "hunter2" in answer.assigned_config
+    assert (answer.reported_error, answer.delivery.error) == (f"cannot use {masked}", f"cannot use {masked}")
+    row = await push.store.effective(UID)
+    assert row is not None and b"hunter2" not in row["effective"] and token.encode() not in row["effective"]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import UUID, uuid4, uuid5
 
-from config_push import domain
+from config_push import domain, redaction
 from config_push.domain import Delivery
 from config_push.settings import Settings
 from config_push.store import Agent, ConfigStore
@@ -17,7 +17,7 @@ from flowgate.config.v1 import events_pb2 as facts
 from flowgate.rpc.v1 import config_push_pb2 as rpc
 from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
 from flowgate.uplink.v1 import uplink_pb2
-from flowkit import opamp
+from flowkit import opamp, tokens
 from flowkit.errors import ConflictError, InvalidError, NotFoundError
 from flowkit.opamp import timestamp
 from flowkit.outbox import Desired, Effect
@@ -28,6 +28,7 @@ from opamp.v1 import opamp_pb2
 STATUS = opamp.field_bit("remote_config_status")
 EFFECTIVE = opamp.field_bit("effective_config")
 DESCRIPTION = opamp.field_bit("agent_description")
+LARGE_BYTES = 100_000  # a configuration of this size takes the loop 0.1 s to look through
 UNSEEN = datetime.fromtimestamp(0, UTC)  # connection start of an agent that has not reported here yet
 
 
@@ -73,9 +74,10 @@ async def agents_reported(push: ConfigPush, reports: Sequence[Report], now: date
         agent.connected_at = report.connected_at
         agent.capabilities = report.message.capabilities or agent.capabilities
         if report.has(EFFECTIVE):
-            effects += _effective(agent, report)
+            effects += await _effective(agent, report)
         if report.has(STATUS):
             status = report.message.remote_config_status
+            status.error_message = tokens.redact(status.error_message)
             agent.reported_hash = status.last_remote_config_hash
             agent.reported_status = domain.STATUSES.get(status.status, "unset")
             agent.reported_error = status.error_message
@@ -96,8 +98,14 @@ async def agents_reported(push: ConfigPush, reports: Sequence[Report], now: date
     return effects
 
 
-def _effective(agent: Agent, report: Report) -> Sequence[Effect]:
-    body = report.message.effective_config.SerializeToString(deterministic=True)
+async def _effective(agent: Agent, report: Report) -> Sequence[Effect]:
+    """Keep what the agent runs with, without the secrets in it."""
+    config = report.message.effective_config
+    if config.ByteSize() > LARGE_BYTES:
+        kept = await asyncio.to_thread(redaction.redacted, config)
+    else:
+        kept = redaction.redacted(config)
+    body = kept.SerializeToString(deterministic=True)
     digest = hashlib.sha256(body).digest()
     if digest == agent.effective_hash:
         return []
