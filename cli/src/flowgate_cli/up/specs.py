@@ -116,6 +116,9 @@ def _own(name: str, number: int, options: Options, secrets: Secrets, database_ur
             f"{prefix}HOST": options.api_host,
             f"{prefix}PORT": str(options.api_port + number),
             f"{prefix}ADMIN_TOKEN_SHA256": _sha256(secrets.admin_token),
+            # Not to be made from the hash: a session cannot be forged from what is written down about the token.
+            f"{prefix}SESSION_KEY": _sha256(f"session {secrets.admin_token}"),
+            f"{prefix}OPAMP_URL": os.environ.get(f"{prefix}OPAMP_URL", options.opamp_urls()[0]),
         }
     role = name.replace("-", "_")
     own = {}

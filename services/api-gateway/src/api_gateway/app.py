@@ -14,14 +14,26 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
 from api_gateway import problems
-from api_gateway.auth import AdminTokenGuard
+from api_gateway.auth import SESSION_PATH, OperatorGuard
 from api_gateway.event_log import JetStreamEventLog
 from api_gateway.frame import RequestFrame
 from api_gateway.live import Hub
 from api_gateway.owners import Owners, RpcOwners
-from api_gateway.routers import commands, deliveries, events, fleet, gateways, supervisor_ui, supervisors
+from api_gateway.routers import (
+    about,
+    commands,
+    deliveries,
+    events,
+    fleet,
+    gateways,
+    session,
+    supervisor_ui,
+    supervisors,
+)
 from api_gateway.schemas.problem import Problem
+from api_gateway.sessions import Sessions
 from api_gateway.settings import ApiGatewaySettings
+from api_gateway.ui import BuiltUi, default_dir, is_ui
 from flowkit.bus import connect
 from flowkit.errors import FlowGateError, UnavailableError
 from flowkit.rpc import RpcClient
@@ -29,7 +41,7 @@ from flowkit.service import Ready
 from flowkit.telemetry import get_log
 
 SERVICE = "api-gateway"
-ROUTERS = (gateways, supervisors, supervisor_ui, commands, deliveries, events, fleet)
+ROUTERS = (gateways, supervisors, supervisor_ui, commands, deliveries, events, fleet, session, about)
 
 _TAGS = [
     {"name": "gateways", "description": "The fleet, in both modes."},
@@ -37,6 +49,7 @@ _TAGS = [
     {"name": "supervisor-ui", "description": "The same joined for the UI, and pushing configurations."},
     {"name": "fleet", "description": "The fleet in numbers."},
     {"name": "events", "description": "Fleet events as they happen."},
+    {"name": "session", "description": "Signing in at the UI; programs send the admin token with each request."},
 ]
 _STOP_SECONDS = 3  # requests under way may take this long at a stop
 
@@ -58,14 +71,16 @@ def create_app(owners: Owners, hub: Hub, settings: ApiGatewaySettings) -> FastAP
         openapi_tags=_TAGS,
         redirect_slashes=False,
     )
-    app.state.owners, app.state.hub = owners, hub
+    sessions = Sessions(settings.admin_token_sha256, settings.session_key.get_secret_value(), settings.session_seconds)
+    app.state.owners, app.state.hub, app.state.sessions, app.state.settings = owners, hub, sessions, settings
     for module in ROUTERS:
         app.include_router(module.router)
     app.add_exception_handler(FlowGateError, problems.of_flowgate)
     app.add_exception_handler(HTTPException, problems.of_http)
     app.add_exception_handler(RequestValidationError, problems.of_validation)
     # The last one added is the outermost.
-    app.add_middleware(AdminTokenGuard, token_sha256=settings.admin_token_sha256)
+    app.add_middleware(BuiltUi, directory=settings.ui_dir or default_dir())
+    app.add_middleware(OperatorGuard, sessions=sessions, is_open=lambda path: path == SESSION_PATH or is_ui(path))
     app.add_middleware(RequestFrame, max_body_bytes=settings.max_body_bytes)
     plain = app.openapi
     app.openapi = lambda: _described(plain())  # type: ignore[method-assign]

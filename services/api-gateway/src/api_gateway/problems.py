@@ -17,6 +17,7 @@ MEDIA_TYPE = "application/problem+json"
 KINDS = {
     400: ("bad-request", "Bad request", "The request cannot be read."),
     401: ("unauthorized", "Unauthorized", "No or a wrong credential."),
+    403: ("forbidden", "Forbidden", "The request does not show that a page of this site sent it."),
     404: ("not-found", "Not found", "There is nothing under that id or path."),
     405: ("method-not-allowed", "Method not allowed", "The path does not take this method; see `Allow`."),
     409: ("conflict", "Conflict", "The state of the thing forbids the action; `detail` says what to do."),

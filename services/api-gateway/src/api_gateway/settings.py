@@ -1,9 +1,10 @@
 """Settings of the api-gateway."""
 
 import re
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from flowkit.settings import ServiceSettings
@@ -26,6 +27,16 @@ class ApiGatewaySettings(ServiceSettings):
     """Largest request body, such as a configuration."""
     events_queue: int = Field(1000, ge=1)
     """Events that wait for one slow client at most; beyond that it is closed and resumes by Last-Event-ID."""
+    session_key: SecretStr = SecretStr("")
+    """Secret text that signs the sessions of people at the UI, the same on all replicas. Without it the admin token's
+    hash does, and whoever reads these settings can sign in."""
+    session_seconds: int = Field(12 * 3600, ge=60, le=30 * 86400)
+    """How long somebody stays signed in."""
+    ui_dir: Path | None = None
+    """Folder of the built UI; by default the one that came with the package or lies in the repository."""
+    opamp_url: str = ""
+    """Address at which agents reach FlowGate, such as wss://flowgate.example.com/v1/opamp: the UI puts it into the
+    commands that connect them."""
 
     @field_validator("admin_token_sha256", mode="before")
     @classmethod
