@@ -6,7 +6,8 @@
 set -euo pipefail
 set -m # a process group for each child: nothing that it leaves behind escapes, and nobody ignores SIGINT
 
-readonly STORAGE=/var/lib/opampsupervisor COLLECTOR=/otelcol SUPERVISOR=/usr/local/bin/opampsupervisor
+readonly STORAGE=/var/lib/opampsupervisor STATE=/var/lib/opampsupervisor/persistent_state.yaml
+readonly COLLECTOR=/otelcol SUPERVISOR=/usr/local/bin/opampsupervisor
 readonly WRONG_SETTINGS=78 LOG_LIMIT=10485760 # bytes
 readonly UUID='^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
 
@@ -107,8 +108,7 @@ check_settings() {
 # The same in both modes and over restarts. The supervisor's own record wins: FlowGate can give an agent another identity.
 load_identity() {
   local stored='' given=${FLOWGATE_INSTANCE_UID:-} random
-  [[ -r $STORAGE/persistent_state.yaml ]] \
-    && stored=$(sed -nE 's/^instance_id: *"?([0-9a-f-]{36})"? *$/\1/p' "$STORAGE/persistent_state.yaml")
+  [[ -r $STATE ]] && stored=$(sed -nE 's/^instance_id: *"?([0-9a-f-]{36})"? *$/\1/p' "$STATE")
   [[ -z $stored && -r $STORAGE/instance_uid ]] && stored=$(<"$STORAGE/instance_uid")
   if [[ -n $stored && ! $stored =~ $UUID ]]; then
     refuse "$STORAGE/instance_uid holds \"$stored\", which is no UUID; remove the file for a new identity"
@@ -123,6 +123,50 @@ load_identity() {
   export FLOWGATE_INSTANCE_UID=${stored:-$given}
   printf '%s\n' "$FLOWGATE_INSTANCE_UID" >"$STORAGE/.instance_uid"
   mv "$STORAGE/.instance_uid" "$STORAGE/instance_uid"
+}
+
+# --- the last configuration -----------------------------------------------------------------------------------------
+
+# The supervisor stores what FlowGate pushed before it knows whether it is any good, and starts with it unchecked: after
+# a refused configuration the next start would be a crash loop. So the last one that was applied is kept beside it.
+readonly LAST=$STORAGE/last_recv_remote_config.dat GOOD=$STORAGE/last_good_remote_config.dat
+
+# status: 1 applied, 2 applying, 3 failed; hash: of the configuration that it is about.
+read_status() {
+  local found
+  found=$(sed -nE 's/^ {4}(status|last_remote_config_hash): *"?([0-9a-f]+)"?$/\2/p' "$STATE" 2>/dev/null | head -n 2) || true
+  status=${found%%$'\n'*} hash=${found##*$'\n'}
+}
+
+# Whether the stored configuration FILE, protobuf with the hash at its end, has this hash.
+has_hash() {
+  [[ -r $1 && -n $hash ]] && [[ $(tail -c $((${#hash} / 2)) "$1" | od -An -v -tx1 | tr -d ' \n') == "$hash" ]]
+}
+
+keep_good_config() {
+  while sleep 1; do
+    [[ $STATE -nt $STORAGE/.status_seen ]] || continue
+    : >"$STORAGE/.status_seen"
+    read_status
+    if [[ $status == 1 ]] && cp "$LAST" "$GOOD.part" 2>/dev/null && has_hash "$GOOD.part"; then
+      mv "$GOOD.part" "$GOOD"
+    fi
+  done
+}
+
+restore_good_config() {
+  rm -f "$STORAGE/.status_seen" "$GOOD.part"
+  [[ -e $LAST ]] || return 0
+  read_status
+  if [[ $status != 3 ]] && has_hash "$LAST"; then
+    return
+  elif [[ -e $GOOD ]]; then
+    say "the last configuration was not applied; starting with the one before it"
+    cp "$GOOD" "$GOOD.part" && mv "$GOOD.part" "$LAST"
+  else
+    say "the last configuration was not applied, and there is none before it; starting without one"
+    rm "$LAST"
+  fi
 }
 
 # --- running --------------------------------------------------------------------------------------------------------
@@ -210,6 +254,8 @@ main() {
     if [[ -f $log ]] && (($(stat -c %s "$log") > LOG_LIMIT)); then
       mv "$log" "$log.1"
     fi
+    restore_good_config
+    keep_good_config 9>&- &
     say "supervisor mode, agent $FLOWGATE_INSTANCE_UID, FlowGate at $FLOWGATE_OPAMP_ENDPOINT"
     run INT "$SUPERVISOR" --config "$config" # it handles no SIGTERM
   else
