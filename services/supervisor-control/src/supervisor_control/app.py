@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from flowgate.agent.v1 import events_pb2 as agent_facts
 from flowgate.config.v1 import events_pb2 as config_facts
+from flowgate.rpc.v1 import operations_pb2 as operations_rpc
 from flowgate.rpc.v1 import policies_pb2 as policies_rpc
 from flowgate.rpc.v1 import supervisor_control_pb2 as rpc
 from flowgate.uplink.v1 import uplink_pb2
@@ -13,7 +14,7 @@ from flowkit.db import Connection
 from flowkit.owner import Routes, serve
 from flowkit.service import Ready
 from flowkit.telemetry import get_log
-from supervisor_control.handlers import policies, supervisors
+from supervisor_control.handlers import operations, policies, supervisors
 from supervisor_control.handlers.control import Control
 from supervisor_control.settings import Settings
 
@@ -36,6 +37,10 @@ def routes(settings: Settings) -> Routes[Control]:
             policies_rpc.ListPoliciesRequest: policies.list_policies,
             policies_rpc.PutPolicyRequest: policies.put_policy,
             policies_rpc.DeletePolicyRequest: policies.delete_policy,
+            operations_rpc.CreateOperationRequest: operations.create_operation,
+            operations_rpc.GetOperationRequest: operations.get_operation,
+            operations_rpc.ListOperationsRequest: operations.list_operations,
+            operations_rpc.CancelOperationRequest: operations.cancel_operation,
         },
         events={
             agent_facts.AgentRegistered: supervisors.registered,
@@ -49,6 +54,8 @@ def routes(settings: Settings) -> Routes[Control]:
             (settings.sweep_seconds, supervisors.expire_commands),
             (600.0, supervisors.delete_old_records),
             (settings.converge_seconds, policies.offer_what_is_due),
+            (settings.sweep_seconds, operations.advance_operations),
+            (600.0, operations.delete_old_operations),
         ],
     )
 

@@ -27,7 +27,12 @@ class Settings(OwnerSettings):
     crash_loop_seconds: float = Field(600.0, gt=0)
     """Window of the crash-loop detection."""
     sweep_seconds: float = Field(1.0, gt=0)
-    """How often expired commands are looked for."""
+    """How often expired commands and bulk operations are looked at."""
+    operation_target_seconds: float = Field(180.0, gt=0)
+    """An agent of a bulk operation without an outcome within this time has failed; no less than expiry and outcome of
+    a command together."""
+    operation_retention_seconds: float = Field(30 * 86400.0, gt=0)
+    """How long bulk operations are kept after their end."""
     log_retention_seconds: float = Field(7 * 86400.0, gt=0)
     """How long log records are kept."""
 

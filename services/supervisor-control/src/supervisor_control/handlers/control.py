@@ -5,6 +5,7 @@ from typing import Self
 
 from flowkit.db import Connection
 from supervisor_control.settings import Settings
+from supervisor_control.store.operations import OperationStore
 from supervisor_control.store.policies import PolicyStore
 from supervisor_control.store.supervisors import SupervisorStore
 
@@ -16,8 +17,9 @@ class Control:
     store: SupervisorStore
     settings: Settings
     policies: PolicyStore
+    operations: OperationStore
 
     @classmethod
     def on(cls, connection: Connection, settings: Settings) -> Self:
         """On the transaction of a connection."""
-        return cls(SupervisorStore(connection), settings, PolicyStore(connection))
+        return cls(SupervisorStore(connection), settings, PolicyStore(connection), OperationStore(connection))

@@ -17,6 +17,7 @@ from flowkit.uplink import Report
 from supervisor_control.domain import policies
 from supervisor_control.domain import supervisors as domain
 from supervisor_control.domain.supervisors import Command, LogRecord, Supervisor
+from supervisor_control.handlers import operations
 from supervisor_control.handlers.control import Control
 from supervisor_control.handlers.policies import converge
 
@@ -98,6 +99,7 @@ async def agents_reported(control: Control, reports: Sequence[Report], now: date
     moved_commands = [one for uid, one in commands.items() if one is not stored[uid]]
     if moved_commands:
         await control.store.save_commands(moved_commands)
+        effects += await operations.commands_moved(control, moved_commands, now)
     if records:
         await control.store.add_records(records)
     return effects
@@ -270,7 +272,7 @@ async def list_log_records(
 async def delivery_state_changed(
     control: Control, fact: config_facts.DeliveryStateChanged, now: datetime
 ) -> Sequence[Effect]:
-    """Keep what became of a configuration as a log record."""
+    """Keep what became of a configuration as a log record; it may be the outcome for an agent of a bulk operation."""
     state = config_facts.DeliveryState.Name(fact.state).removeprefix("DELIVERY_STATE_").lower()
     record = LogRecord(
         instance_uid=UUID(fact.instance_uid),
@@ -281,7 +283,7 @@ async def delivery_state_changed(
         attributes={"event": "config", "delivery_id": fact.delivery_id, "state": state},
     )
     await control.store.add_records([record])
-    return []
+    return await operations.delivery_moved(control, fact, now)
 
 
 async def capabilities_changed(
@@ -312,6 +314,7 @@ async def reidentified(control: Control, fact: agent_facts.AgentReidentified, no
     """What is known of the agent goes with the gateway to its new instance_uid. Its telemetry token does not."""
     uid = UUID(fact.instance_uid)
     await control.store.rename(UUID(fact.previous_instance_uid), uid)
+    await operations.agent_renamed(control, fact, now)
     await control.store.set_gateway(uid, UUID(fact.gateway_id))
     return [Desired(fact.previous_instance_uid, policies.FACET, None), *await _settled(control, uid)]
 
@@ -353,6 +356,7 @@ async def expire_commands(control: Control, now: datetime) -> Sequence[Effect]:
     if commands:
         await control.store.save_commands(commands)
         await control.store.add_records(records)
+        effects += await operations.commands_moved(control, commands, now)
     return effects
 
 
