@@ -26,6 +26,7 @@ from api_gateway.routers import (
     events,
     fleet,
     gateways,
+    policies,
     session,
     supervisor_ui,
     supervisors,
@@ -41,7 +42,7 @@ from flowkit.service import Ready
 from flowkit.telemetry import get_log
 
 SERVICE = "api-gateway"
-ROUTERS = (gateways, supervisors, supervisor_ui, commands, deliveries, events, fleet, session, about)
+ROUTERS = (gateways, supervisors, supervisor_ui, policies, commands, deliveries, events, fleet, session, about)
 
 _TAGS = [
     {"name": "gateways", "description": "The fleet, in both modes."},

@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from flowgate.agent.v1.events_pb2 import MANAGEMENT_MODE_SUPERVISOR
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
 from flowgate.rpc.v1 import config_push_pb2 as configs
+from flowgate.rpc.v1 import policies_pb2 as policies
 from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
 from flowkit.errors import NotFoundError, UnavailableError
 from flowkit.rpc import RpcClient
@@ -56,6 +57,9 @@ class Owners(Protocol):
     async def list_log_records(
         self, request: supervisors.ListLogRecordsRequest
     ) -> supervisors.ListLogRecordsResponse: ...
+    async def list_policies(self, request: policies.ListPoliciesRequest) -> policies.ListPoliciesResponse: ...
+    async def put_policy(self, request: policies.PutPolicyRequest) -> policies.PutPolicyResponse: ...
+    async def delete_policy(self, request: policies.DeletePolicyRequest) -> policies.DeletePolicyResponse: ...
 
 
 class RpcOwners:
@@ -110,6 +114,15 @@ class RpcOwners:
 
     async def list_log_records(self, request: supervisors.ListLogRecordsRequest) -> supervisors.ListLogRecordsResponse:
         return await self._ask(request, supervisors.ListLogRecordsResponse)
+
+    async def list_policies(self, request: policies.ListPoliciesRequest) -> policies.ListPoliciesResponse:
+        return await self._ask(request, policies.ListPoliciesResponse)
+
+    async def put_policy(self, request: policies.PutPolicyRequest) -> policies.PutPolicyResponse:
+        return await self._ask(request, policies.PutPolicyResponse)
+
+    async def delete_policy(self, request: policies.DeletePolicyRequest) -> policies.DeletePolicyResponse:
+        return await self._ask(request, policies.DeletePolicyResponse)
 
     async def _ask(self, request: Message, response: type[Response]) -> Response:
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from fnmatch import fnmatchcase
 
 from google.protobuf.message import Message
 
@@ -11,6 +12,7 @@ from flowgate.agent.v1.events_pb2 import MANAGEMENT_MODE_EXTENSION, MANAGEMENT_M
 from flowgate.config.v1.events_pb2 import DELIVERY_STATE_PENDING
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
 from flowgate.rpc.v1 import config_push_pb2 as configs
+from flowgate.rpc.v1 import policies_pb2 as policies
 from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
 from flowgate.supervisor.v1.events_pb2 import COMMAND_STATE_PENDING
 from flowkit import contracts
@@ -28,6 +30,7 @@ class MemoryOwners:
         configs: what config-push knows, by instance_id.
         supervisors: what supervisor-control knows, by instance_id.
         records: log records by instance_id.
+        policies: policies by name.
         down: owners that do not answer.
         asked: every question, in order.
     """
@@ -39,6 +42,7 @@ class MemoryOwners:
         self.supervisors: dict[str, supervisors.Supervisor] = {}
         self.commands: dict[str, supervisors.Command] = {}
         self.records: dict[str, list[supervisors.LogRecord]] = {}
+        self.policies = {"default": policies.Policy(name="default", own_logs=True, own_metrics=True, own_traces=False)}
         self.down: set[str] = set()
         self.asked: list[Message] = []
 
@@ -189,6 +193,35 @@ class MemoryOwners:
         records = self.records.get(request.instance_id, [])
         return supervisors.ListLogRecordsResponse(records=records[: request.limit or 100])
 
+    async def list_policies(self, request: policies.ListPoliciesRequest) -> policies.ListPoliciesResponse:
+        """All."""
+        self._ask(SUPERVISOR_CONTROL, request)
+        return policies.ListPoliciesResponse(policies=self.policies.values())
+
+    async def put_policy(self, request: policies.PutPolicyRequest) -> policies.PutPolicyResponse:
+        """Every supervisor gets another offer, and every second one restarts."""
+        self._ask(SUPERVISOR_CONTROL, request)
+        if request.policy.name != "default" and not request.policy.selector:
+            raise InvalidError("a policy needs a selector")
+        if not request.dry_run:
+            self.policies[request.policy.name] = request.policy
+        return policies.PutPolicyResponse(policy=request.policy, effect=self._effect())
+
+    async def delete_policy(self, request: policies.DeletePolicyRequest) -> policies.DeletePolicyResponse:
+        """The default one stays."""
+        self._ask(SUPERVISOR_CONTROL, request)
+        if request.name not in self.policies:
+            raise NotFoundError("no such policy")
+        if request.name == "default":
+            raise ConflictError("the default policy stays")
+        if not request.dry_run:
+            del self.policies[request.name]
+        return policies.DeletePolicyResponse(effect=self._effect())
+
+    def _effect(self) -> policies.PolicyEffect:
+        count = len(self.supervisors)
+        return policies.PolicyEffect(matching=count, offers=count, restarts=(count + 1) // 2)
+
 
 def _matches(gateway: registry.Gateway, request: registry.ListGatewaysRequest) -> bool:
     healthy = gateway.healthy and gateway.status != registry.GATEWAY_STATUS_OFFLINE
@@ -255,10 +288,12 @@ class MemoryEventLog:
         """First and last sequence kept, per stream."""
         return [(dropped + 1, dropped + len(kept)) for dropped, kept in zip(self._dropped, self._stored, strict=True)]
 
-    async def read(self, stream: int, after: int, until: int) -> AsyncGenerator[StoredEvent, None]:
+    async def read(
+        self, stream: int, after: int, until: int, subject: str | None = None
+    ) -> AsyncGenerator[StoredEvent, None]:
         """What is kept between the two."""
         for event in list(self._stored[stream]):
-            if after < event.sequence <= until:
+            if after < event.sequence <= until and (subject is None or fnmatchcase(event.subject, subject)):
                 yield event
 
     async def follow(self, stream: int, after: int) -> AsyncGenerator[StoredEvent, None]:
