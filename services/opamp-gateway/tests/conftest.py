@@ -25,6 +25,7 @@ from opamp_gateway.settings import OpampGatewaySettings
 
 TOKEN = "of-a-test"
 DIGEST = hashlib.sha256(TOKEN.encode()).hexdigest()
+TELEMETRY_KEY = "a key of a test with enough characters"
 SHARDS = 2
 
 
@@ -211,8 +212,12 @@ class Heard:
 def check_reply(reply: opamp_pb2.ServerToAgent) -> None:
     """What holds of everything that the server says."""
     assert not reply.capabilities & ~0x7F and not reply.flags & ~0x3, "Item 6: reserved bits are 0"
-    if reply.connection_settings.HasField("opamp"):
-        assert reply.connection_settings.opamp.heartbeat_interval_seconds > 0, "Item 72: an offer without is off"
+    offers = reply.connection_settings
+    if offers.HasField("opamp"):
+        assert offers.opamp.heartbeat_interval_seconds > 0, "Item 72: an offer without is off"
+        assert [field.name for field, _ in offers.opamp.ListFields()] == ["heartbeat_interval_seconds"], "Item 108"
+    own = [offers.HasField(name) for name in ("own_logs", "own_metrics", "own_traces")]
+    assert all(own) or not any(own), "Item 107: real supervisors take a missing one for off"
 
 
 class Wishes:
@@ -248,6 +253,16 @@ class Wishes:
         """Wish that the agent reports everything."""
         state = desired_pb2.DesiredState(id=wish, full_state=desired_pb2.DesiredFullState())
         await self._put(uid, "state", state)
+
+    async def connection(self, uid: bytes, offer_hash: bytes, wish: str = "connection-1", **wanted: Any) -> None:
+        """Wish connection settings: fields of DesiredConnection."""
+        desired = desired_pb2.DesiredConnection(hash=offer_hash, **wanted)
+        await self._put(uid, "connection", desired_pb2.DesiredState(id=wish, connection=desired))
+
+    async def refusal(self, uid: bytes, reason: str, **state: Any) -> None:
+        """Wish that the agent is turned away."""
+        refused = desired_pb2.DesiredRefusal(reason=reason)
+        await self._put(uid, "refusal", desired_pb2.DesiredState(id="refusal", refusal=refused, **state))
 
     async def _put(self, uid: bytes, facet: str, state: desired_pb2.DesiredState) -> None:
         bucket = await self._bus.kv(contracts.AGENT_DESIRED)
@@ -342,8 +357,7 @@ async def start_gateway(nats_url: str) -> AsyncIterator[StartGateway]:
                 host="127.0.0.1",
                 port=0,
                 enrollment_token_sha256=digests,
-                drain_seconds=0.0,
-                **changes,
+                **{"drain_seconds": 0.0, "telemetry_key": TELEMETRY_KEY, **changes},
             )
             own = AsyncExitStack()
             running = await own.enter_async_context(app.ingress(settings))

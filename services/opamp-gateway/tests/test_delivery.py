@@ -55,7 +55,7 @@ async def test_a_stale_hash_is_answered_with_the_offer(gateway, wishes, see, ope
         config_hash = await wishes.config(agent.uid, b"version: %d" % n)
     await see(gateway)
     reply = await agent.send(agent.full(remote_config_status=status(b"stale")))
-    assert (reply.remote_config.config_hash, reply.capabilities) == (config_hash, 7)
+    assert (reply.remote_config.config_hash, reply.capabilities) == (config_hash, 0x27)
     assert fields(await agent.report()) == {"instance_uid"}
     reply = await agent.report(remote_config_status=status(b"stale"))
     assert reply.remote_config.config_hash == config_hash
@@ -264,8 +264,8 @@ async def test_an_agent_that_is_still_starting_gets_its_offer_with_the_next_repo
     assert offer.remote_config.config_hash == config_hash
 
 
-async def test_no_connection_settings_are_offered(gateway, wishes, open_agent: OpenAgent) -> None:
-    """Items 69, 72: the permission to set the heartbeat is not used; whatever else is offered comes without them."""
+async def test_no_connection_settings_are_offered_unless_wished(gateway, wishes, open_agent: OpenAgent) -> None:
+    """Item 103: whatever else is offered comes without them."""
     agent = await (await open_agent(gateway, capabilities=0xFFFF)).start(
         remote_config_status=status(), effective_config={}, available_components={}
     )

@@ -12,7 +12,7 @@ from opamp.v1 import opamp_pb2
 
 OpenAgent = Callable[..., Awaitable]
 FULL_STATE, COMPONENTS = 1, 2
-GREETING = 7
+GREETING = 0x27
 REPORT = uplink_pb2.ENTRY_KIND_REPORT
 
 

@@ -377,9 +377,9 @@ def test_an_ack_has_nothing_but_the_uid() -> None:
 
 
 def test_the_server_advertises_what_works() -> None:
-    """Items 6, 62, 63, 68: AcceptsStatus, OffersRemoteConfig, AcceptsEffectiveConfig, and no reserved bit."""
+    """Items 6, 62, 63, 68: AcceptsStatus, OffersRemoteConfig, AcceptsEffectiveConfig, OffersConnectionSettings."""
     reply = opamp_pb2.ServerToAgent.FromString(replies.compose(UID, is_greeting=True, flags=3))
-    assert (reply.capabilities, reply.flags) == (7, 3)
+    assert (reply.capabilities, reply.flags) == (0x27, 3)
 
 
 def test_a_command_is_alone() -> None:

@@ -338,7 +338,7 @@ async def test_pipelined_requests_are_answered_in_order(gateway, open_http: Open
         head += "Content-Type: application/x-protobuf\r\nAuthorization: Bearer of-a-test\r\n\r\n"
         agent.http.writer.write(head.encode() + body)
     replies = [(await agent.http.response()).message for _ in bodies]
-    assert [7, *[0] * 49] == [reply.capabilities for reply in replies]
+    assert [0x27, *[0] * 49] == [reply.capabilities for reply in replies]
     assert not any(reply.flags for reply in replies)
 
 

@@ -27,7 +27,6 @@ from opamp_gateway.uplink import Uplink
 
 log = get_log()
 
-_SILENT_HEARTBEATS = 3  # of an HTTP agent, until it counts as gone
 _MAX_PAYLOAD = 1 << 20  # bytes; NATS' default, and what the largest batch may need
 _MIRROR_SECONDS = 10.0  # for each of the buckets to be read at the start
 
@@ -62,7 +61,7 @@ async def ingress(settings: OpampGatewaySettings) -> AsyncIterator[Running]:
         publisher = Publisher(bus)
         await publisher.start()
 
-        connections = Connections(settings.uplink_shards, _SILENT_HEARTBEATS * settings.heartbeat_interval_seconds)
+        connections = Connections(settings.uplink_shards, settings.heartbeat_interval_seconds)
         uplink = Uplink(
             publisher.publish,
             gateway,
@@ -75,7 +74,9 @@ async def ingress(settings: OpampGatewaySettings) -> AsyncIterator[Running]:
         desired = Desired(bus)
         credentials = Credentials(bus, settings.token_digests)
         presence = Presence(bus.connection.publish, gateway)
-        delivery = Delivery(connections, desired, Bodies(bus), uplink, settings.max_message_bytes)
+        delivery = Delivery(
+            connections, desired, Bodies(bus), uplink, settings.max_message_bytes, settings.telemetry_key_bytes
+        )
         handlers = Handlers(settings, bus, connections, uplink, delivery, presence, Handover(bus))
         uplink.stored, uplink.refused = handlers.reports_stored, handlers.reports_refused
         desired.changed = delivery.desired_changed

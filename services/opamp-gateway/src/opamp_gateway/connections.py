@@ -8,12 +8,13 @@ from uuid import UUID
 from zlib import crc32
 
 from flowgate.uplink.v1 import uplink_pb2
-from opamp_gateway.deadlines import Deadlines
+from opamp_gateway.deadlines import VariedDeadlines
 from opamp_gateway.session import Session
 from opamp_gateway.transports import Link
 
 Value = TypeVar("Value")
 
+_SILENT_HEARTBEATS = 3  # of an HTTP agent, until it counts as gone
 _REMEMBERED = 20_000  # agents that went away, and uids that were given out
 
 
@@ -69,10 +70,10 @@ class Agent(Session):
 class Connections:
     """Every agent of this replica by its uid."""
 
-    def __init__(self, shards: int, inactive_seconds: float) -> None:
+    def __init__(self, shards: int, heartbeat_seconds: float) -> None:
         self._shards = shards
         self.agents: dict[bytes, Agent] = {}
-        self.polling: Deadlines[bytes] = Deadlines(inactive_seconds)
+        self.polling: VariedDeadlines[bytes] = VariedDeadlines(_SILENT_HEARTBEATS * heartbeat_seconds)
         """Agents on plain HTTP, which has no connection that could be lost."""
         self._away: dict[bytes, Agent] = {}
         self._renamed: dict[bytes, bytes] = {}
@@ -117,6 +118,15 @@ class Connections:
             if link.ousted is not None:
                 link.ousted.pop(uid, None)
         return agent
+
+    def polled(self, agent: Agent, now: float) -> None:
+        """The agent was heard over HTTP; a longer heartbeat interval that it was offered gives it more time."""
+        self.polling.start(agent.uid, now, _SILENT_HEARTBEATS * agent.heartbeat_seconds)
+
+    def interval_changed(self, agent: Agent, now: float) -> None:
+        """The agent was offered another heartbeat interval: its next poll may already come later."""
+        if agent.link is None and self.agents.get(agent.uid) is agent:
+            self.polled(agent, now)
 
     def detach(self, agent: Agent) -> None:
         """The agent is away; its session is kept for a while."""

@@ -43,6 +43,47 @@ class Deadlines(Generic[Key]):
         return keys
 
 
+class VariedDeadlines(Generic[Key]):
+    """Likewise for keys that have different times, of which only few are in use; none is below `least` seconds."""
+
+    __slots__ = ("_groups", "_of", "least")
+
+    def __init__(self, least: float) -> None:
+        self.least = least
+        self._groups: dict[float, Deadlines[Key]] = {}
+        self._of: dict[Key, Deadlines[Key]] = {}
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(list(self._of))
+
+    def start(self, key: Key, now: float, seconds: float = 0.0) -> None:
+        """Start or start anew."""
+        seconds = max(seconds, self.least)
+        group = self._of.get(key)
+        if group is None or group.seconds != seconds:
+            self.stop(key)
+            group = self._groups.get(seconds)
+            if group is None:
+                group = self._groups[seconds] = Deadlines(seconds)
+            self._of[key] = group
+        group.start(key, now)
+
+    def stop(self, key: Key) -> None:
+        """Forget the key."""
+        group = self._of.pop(key, None)
+        if group is not None:
+            group.stop(key)
+
+    def expired(self, now: float) -> list[Key]:
+        """Take out what is due."""
+        keys = [key for group in self._groups.values() for key in group.expired(now)]
+        for key in keys:
+            del self._of[key]
+        for seconds in [seconds for seconds, group in self._groups.items() if not len(group)]:
+            del self._groups[seconds]
+        return keys
+
+
 class Wheel(Generic[Key]):
     """Keys that are visited once in so many ticks, spread evenly over them."""
 

@@ -7,10 +7,11 @@ import asyncio
 import time
 from collections.abc import Coroutine
 
+from flowkit import tokens
 from flowkit.telemetry import get_log
 from opamp.v1 import opamp_pb2
 from opamp_gateway import desired as facets
-from opamp_gateway import replies, session, uplink
+from opamp_gateway import replies, session, uplink, websocket
 from opamp_gateway.connections import Agent, Connections, canonical
 from opamp_gateway.desired import Bodies, Desired, Wish
 from opamp_gateway.transports import Link
@@ -21,19 +22,29 @@ log = get_log()
 _FULL_STATE = opamp_pb2.ServerToAgentFlags_ReportFullState
 _COMPONENTS = opamp_pb2.ServerToAgentFlags_ReportAvailableComponents
 _SPOKEN = session.ASK_FULL_STATE | session.ASK_COMPONENTS
+_REFUSED_SECONDS = 5.0  # until a refused agent's connection is closed: it comes back at once, again and again
 _PATIENCE = 0.15  # seconds that an answer waits for a body or a command; it comes with the next one otherwise
 
 
 class Delivery:
     """Sends to agents. `limit` bounds a ServerToAgent (WebSocket and Plain HTTP Message Size Limits)."""
 
-    def __init__(self, connections: Connections, desired: Desired, bodies: Bodies, to_bus: Uplink, limit: int) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        desired: Desired,
+        bodies: Bodies,
+        to_bus: Uplink,
+        limit: int,
+        telemetry_key: bytes,
+    ) -> None:
         self._connections = connections
         self._desired = desired
         self._wishes = desired.wishes
         self._bodies = bodies
         self._uplink = to_bus
         self._limit = limit
+        self._telemetry_key = telemetry_key
         self._tasks: set[asyncio.Task[None]] = set()
 
     def answer(self, link: Link, agent: Agent, verdict: int) -> None:
@@ -63,19 +74,25 @@ class Delivery:
         if link.is_websocket and agent.link is not link:  # superseded while its report was on its way
             link.ack(agent.uid)
             return
+        refusal = self._standing(agent, facets.REFUSAL)
+        if refusal is not None and not verdict & session.FAREWELL:
+            self._turn_away(link, agent, refusal, _REFUSED_SECONDS)
+            return
         flags = _FULL_STATE if verdict & session.ASK_FULL_STATE or self._is_state_due(agent) else 0
         if verdict & session.ASK_COMPONENTS:
             flags |= _COMPONENTS
         wish, shared = None, b""
         if not verdict & session.FAREWELL:
             wish = self._offer_due(agent, verdict)
-            if wish is not None:
+            if wish is None:
+                shared = self._connection_settings(agent)
+            else:
                 body = self._bodies.get(wish.state.config.body_object)
                 if body is None and not is_last_try:
                     self._start(self._say_with_body(link, agent, verdict, wish))
                     return
                 wish, shared = self._fitting(agent, wish, body)
-            if not link.is_websocket and not flags and wish is None:
+            if not link.is_websocket and not flags and wish is None and not shared:
                 command = self._command_due(agent)
                 if command is not None:
                     self._start(self._say_command(link, agent, command))
@@ -122,10 +139,18 @@ class Delivery:
         link = agent.link
         if link is None or not link.is_websocket or not agent.has_greeted or agent.held is not None:
             return
+        refusal = self._standing(agent, facets.REFUSAL)
+        if refusal is not None:
+            self._turn_away(link, agent, refusal, 0.0)
+            return
         if self._is_state_due(agent):
             link.send(replies.compose(agent.uid, flags=_FULL_STATE))
         wish = self._offer_due(agent, 0)
-        if wish is not None:
+        if wish is None:
+            shared = self._connection_settings(agent)
+            if shared:
+                link.send(replies.compose(agent.uid, shared=shared))
+        else:
             body = self._bodies.get(wish.state.config.body_object)
             if body is None:
                 self._start(self._push_later(agent, wish.state.config.body_object))
@@ -155,24 +180,67 @@ class Delivery:
             self._commanded(agent, wish, "the connection to the agent was lost")
 
     def _offer_due(self, agent: Agent, verdict: int) -> Wish | None:
-        wish = self._desired.wish(agent.uid, facets.CONFIG)
-        if wish is None or agent.is_starting or wish.is_expired(time.time_ns()):
+        wish = self._standing(agent, facets.CONFIG)
+        if wish is None or agent.is_starting:
             return None
         return wish if agent.is_offer_due(wish.state.config.config_hash, verdict) else None
 
     def _is_state_due(self, agent: Agent) -> bool:
         """An owner misses the agent's full state; it is asked for once on each connection."""
-        wish = self._desired.wish(agent.uid, facets.STATE)
-        if wish is None or wish.is_expired(time.time_ns()) or agent.asked_revision == wish.revision:
+        wish = self._standing(agent, facets.STATE)
+        if wish is None or agent.asked_revision == wish.revision:
             return False
         agent.asked_revision = wish.revision
         return True
 
     def _command_due(self, agent: Agent) -> Wish | None:
-        wish = self._desired.wish(agent.uid, facets.COMMAND)
+        wish = self._standing(agent, facets.COMMAND)
         if wish is None or agent.is_taking or not agent.capabilities & session.ACCEPTS_RESTART_COMMAND:
             return None
-        return None if wish.is_expired(time.time_ns()) else wish
+        return wish
+
+    def _standing(self, agent: Agent, facet: str) -> Wish | None:
+        wish = self._desired.wish(agent.uid, facet)
+        return None if wish is None or wish.is_expired(time.time_ns()) else wish
+
+    def _connection_settings(self, agent: Agent) -> bytes:
+        """The connection settings that are due, as part of a message that is sent now; empty when none are.
+
+        The same hash is offered once to a process, whatever it answers, for an offer may restart its collector.
+        """
+        wish = self._standing(agent, facets.CONNECTION)
+        if wish is None or agent.is_starting or not agent.capabilities:
+            return b""
+        desired = wish.state.connection
+        if desired.hash == agent.offered_connection:
+            return b""
+        key = self._telemetry_key
+        token = tokens.telemetry_token(key, agent.uid) if key and desired.has_own_telemetry else ""
+        shared = replies.connection_settings(desired, agent.capabilities, token)
+        error = ""
+        if desired.has_own_telemetry and not key:
+            error = "own telemetry is off: the opamp-gateway has no telemetry key"
+        elif not shared:
+            error = "the agent has none of the capabilities for it"
+        agent.offered_connection = desired.hash
+        if agent.capabilities & session.REPORTS_HEARTBEAT:
+            agent.heartbeat_seconds = desired.heartbeat_interval_seconds
+            self._connections.interval_changed(agent, asyncio.get_running_loop().time())
+        log.info("connection.offered", agent=canonical(agent.uid), wish=wish.state.id, error=error or None)
+        self._tell(agent, facets.CONNECTION, wish, error)
+        return shared
+
+    def _turn_away(self, link: Link, agent: Agent, wish: Wish, seconds: float) -> None:
+        """Say why the agent is not wanted; its WebSocket is closed after so many seconds."""
+        log.info("agent.refused", agent=canonical(agent.uid), reason=wish.state.refusal.reason)
+        link.send(replies.bad_request(agent.uid, wish.state.refusal.reason))
+        if link.is_websocket:
+            asyncio.get_running_loop().call_later(seconds, self._close_refused, link, agent)
+
+    def _close_refused(self, link: Link, agent: Agent) -> None:
+        """Unless other agents use the connection, or the agent is wanted by now."""
+        if agent.link is link and not link.others and self._standing(agent, facets.REFUSAL) is not None:
+            link.kick(websocket.POLICY_VIOLATION, "agent is refused")
 
     def _fitting(self, agent: Agent, wish: Wish, body: bytes | None) -> tuple[Wish | None, bytes]:
         """The offer if its body is here and within the limit; one that is not is recorded and not sent."""
@@ -201,9 +269,8 @@ class Delivery:
         self._tell(agent, facets.COMMAND, wish, error)
 
     def _tell(self, agent: Agent, facet: str, wish: Wish, error: str) -> None:
-        entry = uplink.delivered(
-            facet, wish.state.id, time.time_ns(), config_hash=wish.state.config.config_hash, error=error
-        )
+        offered = wish.state.connection.hash if facet == facets.CONNECTION else wish.state.config.config_hash
+        entry = uplink.delivered(facet, wish.state.id, time.time_ns(), offered=offered, error=error)
         self._uplink.tell(agent, entry)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:

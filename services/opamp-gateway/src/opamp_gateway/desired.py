@@ -25,6 +25,7 @@ from opamp_gateway.mirror import Mirror
 log = get_log()
 
 CONFIG, COMMAND, STATE = "config", "command", "state"
+CONNECTION, REFUSAL = "connection", "refusal"
 _CACHED_BYTES = 64 * 1024 * 1024
 _WRONG_LAST_SEQUENCE = (10071, 10164)  # JetStream error codes
 

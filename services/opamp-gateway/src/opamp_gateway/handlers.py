@@ -15,7 +15,7 @@ from collections.abc import Coroutine
 from google.protobuf.message import DecodeError
 
 from flowgate.uplink.v1 import desired_pb2, uplink_pb2
-from flowkit import contracts
+from flowkit import contracts, tokens
 from flowkit.bus import Bus
 from flowkit.telemetry import get_log
 from opamp.v1 import opamp_pb2
@@ -34,6 +34,7 @@ log = get_log()
 _RENAME = opamp_pb2.AgentToServerFlags_RequestInstanceUid
 _FULL_STATE = opamp_pb2.ServerToAgentFlags_ReportFullState
 _CLOSER_LOOK = session.CONFIG_STATUS | session.COMPONENTS
+_MAY_QUOTE_TOKENS = session.EFFECTIVE_CONFIG | session.CONFIG_STATUS  # collectors tell their headers in clear
 _SAVE = session.FAREWELL  # verdict of a waiter without a link: the agent left, hand its session over
 _MAX_HELD = 64  # messages of one agent that wait for something slow
 _KNOWN_COMPONENTS = 10_000  # hashes of component lists, with the time from which they are asked for again
@@ -149,11 +150,13 @@ class Handlers:
         if agent.is_missing:
             verdict |= agent.ask(self._now())
         if agent.link is None:
-            self._connections.polling.start(agent.uid, self._now())
+            self._connections.polled(agent, self._now())
         if fields & _CLOSER_LOOK:
             verdict |= self._look_closer(agent, message, fields)
         waiter = (link, agent, verdict, sequence_num)
         if verdict & _STORE:
+            if fields & _MAY_QUOTE_TOKENS:
+                data = tokens.redact_bytes(data)
             if len(data) > _MAX_INLINE:
                 self._hold(agent, self._store_large(agent, fields, data, waiter))
             elif not self._report(agent, fields, _time_ns(), data, waiter):
@@ -176,7 +179,7 @@ class Handlers:
             self._connections.detach(former)
         agent = self._connections.attach(link, uid)
         if not link.is_websocket:
-            self._connections.polling.start(uid, self._now())
+            self._connections.polled(agent, self._now())
         if agent.held is not None:
             agent.held.append((link, data))
         elif agent.needs_past(message.sequence_num, message.capabilities, fields_of(data)) or (
@@ -198,6 +201,8 @@ class Handlers:
         is_announced = agent.is_announced
         agent.receive(sequence_num, 0, fields, hash(data))
         if is_announced and fields & session.STATE:
+            if fields & _MAY_QUOTE_TOKENS:
+                data = tokens.redact_bytes(data)
             self._uplink.report(agent, fields, time.time_ns(), data, (None, agent, 0, sequence_num))
         entry = uplink.disconnected(uplink_pb2.DISCONNECT_REASON_AGENT, time.time_ns())
         self._uplink.tell(agent, entry, (link, agent, session.FAREWELL, sequence_num))
@@ -289,6 +294,8 @@ class Handlers:
                 state.known_fields,
                 state.remote_config_hash,
                 state.offered_config_hash,
+                state.offered_connection_hash,
+                state.heartbeat_interval_seconds,
             )
 
     async def _store_large(self, agent: Agent, fields: int, data: bytes, waiter: Waiter) -> None:

@@ -39,6 +39,8 @@ class Handover:
             capabilities=agent.capabilities,
             remote_config_hash=agent.reported_hash,
             offered_config_hash=agent.offered_hash,
+            offered_connection_hash=agent.offered_connection,
+            heartbeat_interval_seconds=agent.heartbeat_seconds,
             known_fields=0 if agent.is_missing else agent.known_fields,
             saved_at_unix_nano=time.time_ns(),
         )

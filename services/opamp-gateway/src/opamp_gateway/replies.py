@@ -6,18 +6,22 @@ followed by a part that all agents share.
 
 from typing import cast
 
+from flowgate.uplink.v1 import desired_pb2
 from opamp.v1 import opamp_pb2
+from opamp_gateway import session
 
 SERVER_CAPABILITIES = (
     opamp_pb2.ServerCapabilities_AcceptsStatus
     | opamp_pb2.ServerCapabilities_OffersRemoteConfig
     | opamp_pb2.ServerCapabilities_AcceptsEffectiveConfig
+    | opamp_pb2.ServerCapabilities_OffersConnectionSettings
 )
 """What works end to end, and nothing else."""
 
 ACK_PREFIX = b"\x0a\x10"
 """instance_uid's tag and length: the prefix and 16 bytes are a whole acknowledgement."""
 
+_OWN_TELEMETRY = session.REPORTS_OWN_LOGS | session.REPORTS_OWN_METRICS | session.REPORTS_OWN_TRACES
 _NANOSECONDS = 1_000_000_000
 _MAX_ERROR = 500  # characters of an error_message
 
@@ -49,6 +53,31 @@ def remote_config(serialized: bytes) -> bytes:
         length.append(size & 127 | 128)
         size >>= 7
     return b"\x1a" + bytes((*length, size)) + serialized
+
+
+def connection_settings(wish: desired_pb2.DesiredConnection, capabilities: int, telemetry_token: str) -> bytes:
+    """The part that offers the settings which an agent of these capabilities takes; empty when it takes none.
+
+    Real supervisors make a new connection of whatever else is in `opamp`, without TLS verification when there is no
+    certificate, and switch heartbeats off when there is no interval. So `opamp` carries the interval and nothing else,
+    or is not there. They take a missing signal for switched off: all three go together.
+    """
+    offers = opamp_pb2.ConnectionSettingsOffers(hash=wish.hash)
+    if wish.heartbeat_interval_seconds and capabilities & session.REPORTS_HEARTBEAT:
+        offers.opamp.heartbeat_interval_seconds = wish.heartbeat_interval_seconds
+    if wish.has_own_telemetry and telemetry_token and capabilities & _OWN_TELEMETRY:
+        for settings, url, bit in (
+            (offers.own_logs, wish.own_logs_url, session.REPORTS_OWN_LOGS),
+            (offers.own_metrics, wish.own_metrics_url, session.REPORTS_OWN_METRICS),
+            (offers.own_traces, wish.own_traces_url, session.REPORTS_OWN_TRACES),
+        ):
+            settings.SetInParent()
+            if url and capabilities & bit:
+                settings.destination_endpoint = url
+                settings.headers.headers.add(key="Authorization", value=f"Bearer {telemetry_token}")
+    if len(offers.ListFields()) == 1:  # the hash
+        return b""
+    return opamp_pb2.ServerToAgent(connection_settings=offers).SerializeToString()
 
 
 def bad_request(uid: bytes, reason: str) -> bytes:

@@ -26,6 +26,10 @@ STATE = (1 << 16) - 2 & ~(_ENVELOPE | DISCONNECT | FLAGS)
 ACCEPTS_REMOTE_CONFIG = opamp_pb2.AgentCapabilities_AcceptsRemoteConfig
 REPORTS_REMOTE_CONFIG = opamp_pb2.AgentCapabilities_ReportsRemoteConfig
 ACCEPTS_RESTART_COMMAND = opamp_pb2.AgentCapabilities_AcceptsRestartCommand
+REPORTS_HEARTBEAT = opamp_pb2.AgentCapabilities_ReportsHeartbeat
+REPORTS_OWN_LOGS = opamp_pb2.AgentCapabilities_ReportsOwnLogs
+REPORTS_OWN_METRICS = opamp_pb2.AgentCapabilities_ReportsOwnMetrics
+REPORTS_OWN_TRACES = opamp_pb2.AgentCapabilities_ReportsOwnTraces
 REPORTS_COMPONENTS = opamp_pb2.AgentCapabilities_ReportsAvailableComponents
 _REPORTS = (
     (opamp_pb2.AgentCapabilities_ReportsHealth, HEALTH),
@@ -56,9 +60,11 @@ class Session:
         "attempted_hash",
         "capabilities",
         "has_greeted",
+        "heartbeat_seconds",
         "is_announced",
         "is_missing",
         "known_fields",
+        "offered_connection",
         "offered_hash",
         "reported_hash",
         "sequence_num",
@@ -79,6 +85,10 @@ class Session:
         self.reported_hash = b""
         self.offered_hash = b""
         self.attempted_hash = b""
+        self.offered_connection = b""
+        """Hash of the connection settings that this process of the agent was offered last."""
+        self.heartbeat_seconds = 0
+        """The interval that was offered with them; 0 when none was."""
         self._asked_until = 0.0
         self._fingerprint = 0
         self._lost = _UNKNOWN
@@ -112,6 +122,8 @@ class Session:
             if sequence_num == self._rival + 1 and self._rival >= 0:
                 self._rival = sequence_num
                 return CLONE
+            if not sequence_num and self.sequence_num > 0:  # another process, which has its own settings again
+                self.offered_connection, self.heartbeat_seconds = b"", 0
             self._rival = self.sequence_num
             self.sequence_num = sequence_num
             self.is_missing = not self._is_complete(sequence_num, fields)
@@ -188,7 +200,14 @@ class Session:
         self.has_greeted = False
 
     def restore(
-        self, sequence_num: int, capabilities: int, known_fields: int, reported_hash: bytes, offered_hash: bytes
+        self,
+        sequence_num: int,
+        capabilities: int,
+        known_fields: int,
+        reported_hash: bytes,
+        offered_hash: bytes,
+        offered_connection: bytes = b"",
+        heartbeat_seconds: int = 0,
     ) -> None:
         """Go on with what another replica knew of the agent."""
         self.sequence_num = sequence_num
@@ -196,6 +215,8 @@ class Session:
         self.known_fields = known_fields
         self.reported_hash = reported_hash
         self.offered_hash = offered_hash
+        self.offered_connection = offered_connection
+        self.heartbeat_seconds = heartbeat_seconds
         self.is_missing = not known_fields & DESCRIPTION
 
 

@@ -2,11 +2,12 @@
 
 import re
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from flowkit.settings import ServiceSettings
 
+_LEAST_KEY = 32  # characters
 _DIGEST = re.compile(r"^[0-9a-f]{64}$")
 
 
@@ -23,6 +24,9 @@ class OpampGatewaySettings(ServiceSettings):
     """The one URL of both transports."""
     enrollment_token_sha256: str
     """SHA-256 in hex of the token that agents present; several separated by commas."""
+    telemetry_key: SecretStr | None = None
+    """Secret of at least 32 characters from which the agents' telemetry tokens are made, the same on all replicas;
+    without it own telemetry is off."""
     max_message_bytes: int = Field(64 * 1024 * 1024, ge=1024)
     """Largest message, each way, after inflation."""
     heartbeat_interval_seconds: float = Field(30.0, gt=0)
@@ -60,6 +64,18 @@ class OpampGatewaySettings(ServiceSettings):
         if not all(_DIGEST.match(digest.strip().lower()) for digest in value.split(",")):
             raise ValueError("must be SHA-256 digests of 64 hex digits, separated by commas")
         return value
+
+    @field_validator("telemetry_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < _LEAST_KEY:
+            raise ValueError(f"must have at least {_LEAST_KEY} characters")
+        return value
+
+    @property
+    def telemetry_key_bytes(self) -> bytes:
+        """The key of the telemetry tokens; empty when there is none."""
+        return self.telemetry_key.get_secret_value().encode() if self.telemetry_key is not None else b""
 
     @property
     def token_digests(self) -> tuple[bytes, ...]:
