@@ -46,9 +46,11 @@ class JetStreamEventLog:
             raise UnavailableError(f"The event streams do not answer: {error!r}", service="nats") from error
         return [(info.state.first_seq, info.state.last_seq) for info in infos]
 
-    async def read(self, stream: int, after: int, until: int) -> AsyncGenerator[StoredEvent, None]:
-        """What is kept behind `after`, up to `until`."""
-        consumer = await self._begin(stream, after)
+    async def read(
+        self, stream: int, after: int, until: int, subject: str | None = None
+    ) -> AsyncGenerator[StoredEvent, None]:
+        """What is kept behind `after`, up to `until`; only under the subject."""
+        consumer = await self._begin(stream, after, subject)
         if not consumer.pending:
             await self._end(consumer)
             return
@@ -76,13 +78,14 @@ class JetStreamEventLog:
                 log.warning("live.read_retry", stream=STREAMS[stream], error=repr(error))
                 await asyncio.sleep(_RETRY)
 
-    async def _begin(self, stream: int, after: int) -> _Consumer:
+    async def _begin(self, stream: int, after: int, subject: str | None = None) -> _Consumer:
         info = await self._bus.jetstream.add_consumer(
             STREAMS[stream],
             ConsumerConfig(
                 ack_policy=AckPolicy.NONE,
                 deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
                 opt_start_seq=after + 1,
+                filter_subject=subject,
                 inactive_threshold=2 * _EXPIRES,
                 mem_storage=True,
                 num_replicas=1,

@@ -64,8 +64,10 @@ class EventLog(Protocol):
         """
         ...
 
-    def read(self, stream: int, after: int, until: int) -> AsyncGenerator[StoredEvent, None]:
-        """What is kept of the stream behind `after`, up to `until`."""
+    def read(
+        self, stream: int, after: int, until: int, subject: str | None = None
+    ) -> AsyncGenerator[StoredEvent, None]:
+        """What is kept of the stream behind `after`, up to `until`; only under a subject, which may hold wildcards."""
         ...
 
     def follow(self, stream: int, after: int) -> AsyncGenerator[StoredEvent, None]:
@@ -111,7 +113,7 @@ class Hub:
     """Reads each event stream once and gives it to every listener."""
 
     def __init__(self, events: EventLog, queue_size: int) -> None:
-        self._events = events
+        self.events = events
         self._queue_size = queue_size
         self._place: list[int] = []
         self._listeners: set[asyncio.Queue[StoredEvent | None]] = set()
@@ -124,7 +126,7 @@ class Hub:
         Raises:
             UnavailableError: the streams cannot be read now.
         """
-        self._place = [last for _, last in await self._events.bounds()]
+        self._place = [last for _, last in await self.events.bounds()]
         self._tasks = [asyncio.create_task(self._follow(stream)) for stream in range(len(self._place))]
 
     async def stop(self) -> None:
@@ -158,7 +160,7 @@ class Hub:
                 place = list(self._place)
                 yield cursor_text(place), None
             else:
-                bounds = await self._events.bounds()
+                bounds = await self.events.bounds()
                 place = cursor_place(cursor, bounds)
                 yield cursor_text(place), None
                 # The long way first, without a queue that would overflow meanwhile; then what came since.
@@ -182,7 +184,7 @@ class Hub:
     async def _replay(self, after: Sequence[int], until: Sequence[int]) -> AsyncGenerator[StoredEvent, None]:
         """What is kept between two places, in the order in which it was stored."""
         readers = [
-            self._events.read(stream, after[stream], until[stream])
+            self.events.read(stream, after[stream], until[stream])
             for stream in range(len(until))
             if after[stream] < until[stream]
         ]
@@ -200,7 +202,7 @@ class Hub:
                 await reader.aclose()
 
     async def _follow(self, stream: int) -> None:
-        async for event in self._events.follow(stream, self._place[stream]):
+        async for event in self.events.follow(stream, self._place[stream]):
             if event.sequence <= self._place[stream]:
                 # The stream was made anew: every place in it is void, so all listeners come back as new.
                 for queue in list(self._listeners):

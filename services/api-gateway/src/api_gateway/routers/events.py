@@ -2,25 +2,30 @@
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.responses import Response
 
-from api_gateway.answers import refusals
+from api_gateway.answers import answer, refusals
 from api_gateway.live import Hub, StoredEvent, Wanted
-from api_gateway.owners import canonical_id
-from api_gateway.schemas.event import FleetEvent
+from api_gateway.owners import OwnersDep, canonical_id, find
+from api_gateway.recent import recent
+from api_gateway.schemas.event import FleetEvent, RecentEventsResponse
 from flowkit.errors import UnavailableError
 
 router = APIRouter(prefix="/api/v1", tags=["events"], responses=refusals(401, 404, 422, 503))
+
+Domain = Literal["agent", "config", "supervisor"]
 
 _RETRY_MILLISECONDS = 2000  # how long a browser waits before it comes back
 
 
 def _wanted(
     domain: Annotated[
-        list[Literal["agent", "config", "supervisor"]] | None,
+        list[Domain] | None,
         Query(description="Only events of this domain; may be given several times."),
     ] = None,
     instance_id: Annotated[
@@ -50,6 +55,24 @@ async def _listening(
     the garbage collector would close the parts of this one in any order."""
     async with aclosing(hub.listen(wanted, last_event_id or None)) as events:
         yield events
+
+
+@router.get("/events/recent", operation_id="listRecentEvents", response_model=RecentEventsResponse)
+async def list_recent(
+    request: Request,
+    owners: OwnersDep,
+    hub: Annotated[Hub, Depends(_hub)],
+    domain: Annotated[list[Domain] | None, Query(description="Only of these domains.")] = None,
+    instance_id: Annotated[str | None, Query(description="Only of this agent or gateway (either id).")] = None,
+    since: Annotated[datetime | None, Query(description="Only events that are not older; RFC 3339.")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Events at most.")] = 100,
+) -> Response:
+    """The latest events, newest first."""
+    uid = (await find(owners, instance_id)).gateway.instance_id if instance_id else None
+    oldest = 0.0 if since is None else (since if since.tzinfo else since.replace(tzinfo=UTC)).timestamp()
+    wanted = Wanted(frozenset(domain or ()))
+    found = await recent(hub.events, wanted, uid, limit, lambda event: event.stored_at >= oldest)
+    return answer({"items": [event.body for event in found]})
 
 
 @router.get("/events", operation_id="streamEvents", response_class=EventSourceResponse)

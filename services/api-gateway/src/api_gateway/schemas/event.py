@@ -45,6 +45,15 @@ class FleetEvent(BaseModel):
     """When it happened."""
 
 
+class RecentEventsResponse(BaseModel):
+    """What happened lately."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    items: list[FleetEvent]
+    """Newest first."""
+
+
 def event_json(fact: Message, event_id: str | None) -> dict[str, Any]:
     """A FleetEvent.
 
