@@ -48,8 +48,8 @@ class OperationStore:
         )
         await self._connection.execute(
             "INSERT INTO operation_targets (operation_id, position, instance_uid, gateway_id, name, capabilities,"
-            " state, reason, updated_at) SELECT $1, * FROM unnest($2::int[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[],"
-            " $7::text[], $8::text[], $9::timestamptz[])",
+            " state, reason, updated_at) SELECT $1, * FROM unnest($2::int[], $3::uuid[], $4::uuid[], $5::text[],"
+            " $6::bigint[], $7::text[], $8::text[], $9::timestamptz[])",
             operation.operation_id,
             [one.position for one in targets],
             [one.instance_uid for one in targets],
@@ -86,9 +86,9 @@ class OperationStore:
         )
 
     async def get(self, operation_id: UUID) -> Operation | None:
-        """One operation."""
+        """One operation; it does not get on until the transaction ends, so that its targets agree with its counts."""
         row = await self._connection.fetchrow(
-            f"SELECT {_OPERATION_COLUMNS} FROM operations WHERE operation_id = $1", operation_id
+            f"SELECT {_OPERATION_COLUMNS} FROM operations WHERE operation_id = $1 FOR SHARE", operation_id
         )
         return None if row is None else _operation(row)
 
