@@ -16,8 +16,8 @@ from flowkit import contracts, offsets, outbox
 from flowkit.bus import Bus, sequence_of
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.errors import UnavailableError
+from flowkit.shards import FETCH_SECONDS, stream_created_at, unsubscribe
 from flowkit.telemetry import get_log
-from flowkit.uplink import FETCH_SECONDS, stream_created_at, unsubscribe
 
 log = get_log()
 

@@ -20,15 +20,19 @@ from flowkit import contracts, db, outbox
 from flowkit.bus import Bus
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.errors import UnavailableError
+from flowkit.exports import Export, Exports
 from flowkit.follow import EventHandler, Follower
 from flowkit.outbox import Effect
 from flowkit.rpc import RpcHandler, RpcServer
 from flowkit.service import Ready
 from flowkit.settings import OwnerSettings
+from flowkit.shards import EntriesHandler, ShardConsumer
 from flowkit.telemetry import get_log
-from flowkit.uplink import Report, ReportsHandler, UplinkConsumer
+from flowkit.uplink import Report, Uplink
 
 log = get_log()
+
+_EXPORTS_AT_ONCE = 2  # batches of own telemetry: a flood of it leaves connections to PostgreSQL for everything else
 
 Store = TypeVar("Store")
 
@@ -50,9 +54,10 @@ class Routes(Generic[Store]):
         rpc: question → handler.
         events: fact of another service → handler.
         periodic: (seconds, handler) of what is done again and again.
+        exports: handler of agents' own telemetry.
     """
 
-    reports: ReportsHandler[Store]
+    reports: EntriesHandler[Store, Report]
     wanted_fields: int
     wanted_kinds: frozenset[uplink_pb2.EntryKind] = frozenset()
     wants_connections: bool = False
@@ -60,6 +65,7 @@ class Routes(Generic[Store]):
     rpc: Mapping[type[Message], RpcHandler[Store]] = field(default_factory=dict)
     events: Mapping[type[Message], EventHandler[Store]] = field(default_factory=dict)
     periodic: Sequence[tuple[float, PeriodicHandler[Store]]] = ()
+    exports: EntriesHandler[Store, Export] | None = None
 
 
 @contextlib.asynccontextmanager
@@ -90,18 +96,14 @@ async def serve(
         await bus.ensure(settings.uplink_shards)
         store = functools.partial(make, bus)
         relay = outbox.Relay(database, bus)
-        uplink = UplinkConsumer(
+        entries = Uplink(
             bus,
-            database,
-            relay,
-            service,
-            store,
-            routes.reports,
             wanted_fields=routes.wanted_fields,
             wanted_kinds=routes.wanted_kinds,
             wants_connections=routes.wants_connections,
             wants=routes.wants,
         )
+        uplink = ShardConsumer(bus, database, relay, service, entries, store, routes.reports)
         by_stream: dict[str, dict[type[Message], EventHandler[Store]]] = {}
         for kind, handler in routes.events.items():
             by_stream.setdefault(contracts.stream_of(kind), {})[kind] = handler
@@ -115,6 +117,11 @@ async def serve(
             *(follower.run() for follower in followers),
             *(_repeat(database, relay, service, store, seconds, job) for seconds, job in routes.periodic),
         ]
+        if routes.exports is not None:
+            exports = ShardConsumer(
+                bus, database, relay, service, Exports(), store, routes.exports, at_once=_EXPORTS_AT_ONCE
+            )
+            work.append(exports.run(settings.uplink_shards))
         if extra is not None:
             work.append(extra(bus, database))
         tasks = [asyncio.ensure_future(one) for one in work]
