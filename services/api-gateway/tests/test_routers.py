@@ -186,8 +186,49 @@ async def test_a_supervisor_is_read_by_either_id(client: AsyncClient, path: str)
     """Whatever the path calls it."""
     by_instance = await get(client, "supervisor/" + path.format(SUPERVISED.instance_id), SUPERVISOR_READS[path])
     by_gateway = await get(client, "supervisor/" + path.format(SUPERVISED.gateway_id), SUPERVISOR_READS[path])
-    by_instance.pop("health", None), by_gateway.pop("health", None)  # has the uptime
+    for body in (by_instance, by_gateway):
+        for part in ("health", "supervisor", "collector"):  # have uptimes
+            body.pop(part, None)
     assert by_instance == by_gateway
+
+
+async def test_the_status_tells_all_of_both_processes(client: AsyncClient, owners: MemoryOwners) -> None:
+    """Connection, supervisor, collector, configuration, capabilities with what they allow, own telemetry."""
+    known = owners.supervisors[SUPERVISED.instance_id]
+    known.supervisor_started_at.FromJsonString("2026-11-02T08:00:00Z")
+    known.collector_started_at.FromJsonString("2026-11-02T08:15:00Z")
+    known.recent_crashes, known.is_crash_looping, known.crash_window_seconds = 3, True, 600
+    known.connection_settings.state, known.connection_settings.own_logs = "offered", True
+    owners.configs[SUPERVISED.instance_id] = configs.GetAgentConfigResponse(
+        delivery=configs.Delivery(delivery_id="d", state="DELIVERY_STATE_FAILED", error="exit code 1")
+    )
+    detail = owners.fleet[SUPERVISED.gateway_id]
+    detail.gateway.ingress, detail.gateway.transport = "opamp-gateway-1", "websocket"
+    detail.supervisor_logs_path = "/var/log/supervisor.log"
+    body = await get(client, f"supervisor/agents/{SUPERVISED.instance_id}/status", SupervisorStatusResponse)
+    assert body["connection"]["is_connected"] and body["connection"]["ingress"] == "opamp-gateway-1"
+    assert body["supervisor"]["started_at"] == "2026-11-02T08:00:00.000Z"
+    assert body["supervisor"]["uptime_seconds"] - body["collector"]["uptime_seconds"] in (899, 900, 901)
+    assert body["supervisor"]["logs_path"] == "/var/log/supervisor.log"
+    assert (body["collector"]["recent_crashes"], body["collector"]["is_crash_looping"]) == (3, True)
+    assert (body["remote_config"]["state"], body["remote_config"]["error"]) == ("failed", "exit code 1")
+    allowed = {one["name"]: one["allowed"] for one in body["capabilities"]}
+    assert (allowed["AcceptsRestartCommand"], allowed["AcceptsPackages"]) == (True, False)
+    assert all(one["meaning"] for one in body["capabilities"]) and len(allowed) == 16
+    assert (body["own_telemetry"]["state"], body["own_telemetry"]["heartbeat_interval_seconds"]) == ("offered", None)
+
+
+@pytest.mark.parametrize("reason", ["agent", "closed", "timeout", "drain"])
+async def test_the_status_of_one_that_is_gone_says_why(client: AsyncClient, owners: MemoryOwners, reason: str) -> None:
+    """And does not claim that its collector does not run."""
+    detail = owners.fleet[SUPERVISED.gateway_id]
+    detail.gateway.status, detail.disconnect_reason = registry.GATEWAY_STATUS_OFFLINE, reason
+    owners.down.add("config-push")
+    body = await get(client, f"supervisor/agents/{SUPERVISED.instance_id}/status", SupervisorStatusResponse)
+    assert (body["connection"]["is_connected"], body["connection"]["disconnect_reason"]) == (False, reason)
+    assert body["connection"]["disconnect_reason_text"]
+    assert (body["supervisor"]["is_running"], body["collector"]["is_running"]) == (False, None)
+    assert (body["remote_config"], body["partial"]) == (None, ["config-push"])
 
 
 @pytest.mark.parametrize("path", SUPERVISOR_READS)

@@ -205,7 +205,7 @@ def test_supervisor_bodies_fit_their_schemas() -> None:
     state = supervisors.Supervisor(
         collector_state="running", collector_starts=2**60, command=supervisors.Command(command_id="c", state=3)
     )
-    body = supervisor.supervisor_status_json(detail.gateway, state)
+    body = supervisor.supervisor_status_json(detail, state, None, [], NOW)
     supervisor.SupervisorStatusResponse.model_validate(body)
     assert (str(2**60), "completed") == (body["collector_starts"], body["command"]["state"])
     supervisor.UiAgent.model_validate(supervisor.ui_agent_json(detail.gateway, None, None))

@@ -1,5 +1,6 @@
 """Supervisor-managed agents: their state, description, log records, and the restart."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -7,7 +8,17 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api_gateway.answers import answer, refusals
-from api_gateway.owners import SUPERVISOR_CONTROL, OwnersDep, find, find_supervised, known_to, taken_by
+from api_gateway.owners import (
+    CONFIG_PUSH,
+    SUPERVISOR_CONTROL,
+    OwnersDep,
+    find,
+    find_supervised,
+    known_to,
+    taken_by,
+    unless_down,
+)
+from api_gateway.routers.gateways import agent_config
 from api_gateway.schemas.command import RestartResponse, restart_json
 from api_gateway.schemas.description import AgentDescriptionResponse, description_json
 from api_gateway.schemas.gateway import GatewayFilters, page_json
@@ -39,11 +50,15 @@ async def list_agents(owners: OwnersDep, filters: Annotated[GatewayFilters, Quer
     responses=refusals(404),
 )
 async def get_status(owners: OwnersDep, instance_id: str) -> Response:
-    """State of the supervisor and of the collector under it."""
-    gateway = (await find_supervised(owners, instance_id)).gateway
-    request = supervisors.GetSupervisorRequest(instance_id=gateway.instance_id)
-    found = await known_to(SUPERVISOR_CONTROL, owners.get_supervisor(request))
-    return answer(supervisor_status_json(gateway, found.supervisor))
+    """How the supervisor and the collector under it do, in one answer."""
+    detail = await find_supervised(owners, instance_id)
+    partial: list[str] = []
+    request = supervisors.GetSupervisorRequest(instance_id=detail.gateway.instance_id)
+    found, known = await asyncio.gather(
+        known_to(SUPERVISOR_CONTROL, owners.get_supervisor(request)),
+        unless_down(agent_config(owners, detail.gateway), CONFIG_PUSH, partial),
+    )
+    return answer(supervisor_status_json(detail, found.supervisor, known, partial, datetime.now(UTC)))
 
 
 @router.get(

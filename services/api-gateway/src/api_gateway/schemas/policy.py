@@ -46,6 +46,14 @@ class Policy(PolicyBody):
     one whose name comes first.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"name": "prod", **_EXAMPLE, "updated_at": "2026-11-02T08:15:30.125Z", "updated_by": "admin"},
+            ]
+        }
+    )
+
     name: str
     """Its name; `default` is there from the beginning."""
     updated_at: str | None

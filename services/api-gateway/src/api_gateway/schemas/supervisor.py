@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
-from api_gateway.schemas.agent import AgentHealthResponse, agent_health_json
+from api_gateway.schemas.agent import AgentHealthResponse, ComponentHealthTree, agent_health_json
 from api_gateway.schemas.command import CommandResponse, command_json
 from api_gateway.schemas.config import AgentConfigResponse, DeliveryResponse, config_json, delivery_json
 from api_gateway.schemas.description import (
@@ -22,6 +22,20 @@ from api_gateway.schemas.gateway import (
     gateway_json,
     health_json,
     status_of,
+)
+from api_gateway.schemas.status import (
+    CapabilityBody,
+    CollectorProcess,
+    ConnectionBody,
+    OwnTelemetryBody,
+    RemoteConfigBody,
+    SupervisorProcess,
+    capabilities_json,
+    collector_process_json,
+    connection_json,
+    own_telemetry_json,
+    remote_config_json,
+    supervisor_process_json,
 )
 from api_gateway.schemas.values import ApiModel, exact_number, stamp
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
@@ -46,6 +60,8 @@ class SupervisorState(ApiModel):
     """Last error, in the supervisor's words."""
     last_error_at: str | None
     """When it was reported."""
+    is_crash_looping: bool
+    """Whether the collector crashes again and again."""
     command: CommandResponse | None
     """The latest command."""
     updated_at: str | None
@@ -67,6 +83,22 @@ class SupervisorStatusResponse(SupervisorState):
     """How the agent does, as the registry knows it."""
     last_seen_at: str | None
     """When it was last heard of."""
+    connection: ConnectionBody
+    """Its connection."""
+    supervisor: SupervisorProcess
+    """The supervisor itself."""
+    collector: CollectorProcess
+    """The collector under it."""
+    components: dict[str, ComponentHealthTree]
+    """How the collector's parts do, by name."""
+    remote_config: RemoteConfigBody | None
+    """How far its configuration is; null when `partial` names config-push."""
+    capabilities: list[CapabilityBody]
+    """What OpAMP agents can do, and whether this one can."""
+    own_telemetry: OwnTelemetryBody | None
+    """Its own telemetry and heartbeat; null when it takes no connection settings."""
+    partial: list[str]
+    """Services that did not answer in time; their part is missing here. Usually empty."""
 
 
 class LogRecordBody(ApiModel):
@@ -129,6 +161,7 @@ class UiAgent(GatewayResponse):
                         "collector_starts": 2,
                         "last_error": None,
                         "last_error_at": None,
+                        "is_crash_looping": False,
                         "command": None,
                         "updated_at": "2026-11-02T08:15:30.125Z",
                     },
@@ -205,13 +238,21 @@ def supervisor_json(supervisor: supervisors.Supervisor) -> dict[str, Any]:
         "collector_starts": exact_number(supervisor.collector_starts),
         "last_error": supervisor.last_error or None,
         "last_error_at": stamp(supervisor, "last_error_at"),
+        "is_crash_looping": supervisor.is_crash_looping,
         "command": command_json(supervisor.command) if supervisor.HasField("command") else None,
         "updated_at": stamp(supervisor, "updated_at"),
     }
 
 
-def supervisor_status_json(gateway: registry.Gateway, supervisor: supervisors.Supervisor) -> dict[str, Any]:
-    """A SupervisorStatusResponse."""
+def supervisor_status_json(
+    detail: registry.GatewayDetail,
+    supervisor: supervisors.Supervisor,
+    known: configs.GetAgentConfigResponse | None,
+    partial: list[str],
+    now: datetime,
+) -> dict[str, Any]:
+    """A SupervisorStatusResponse; `partial` names the owners that did not answer."""
+    gateway = detail.gateway
     return {
         "gateway_id": gateway.gateway_id,
         "instance_id": gateway.instance_id,
@@ -220,6 +261,14 @@ def supervisor_status_json(gateway: registry.Gateway, supervisor: supervisors.Su
         "health": health_json(gateway),
         "last_seen_at": stamp(gateway, "last_seen_at"),
         **supervisor_json(supervisor),
+        "connection": connection_json(detail),
+        "supervisor": supervisor_process_json(detail, supervisor, now),
+        "collector": collector_process_json(detail, supervisor, now),
+        "components": agent_health_json(detail, now)["components"],
+        "remote_config": None if partial else remote_config_json(gateway, known),
+        "capabilities": capabilities_json(gateway.capabilities),
+        "own_telemetry": own_telemetry_json(supervisor),
+        "partial": partial,
     }
 
 
