@@ -147,7 +147,7 @@ async def test_another_ingress_goes_on_with_the_session(start_gateway, wishes, h
     two = await start_gateway()
     again = await open_ws(two, uid=agent.uid, capabilities=0x3, sequence_num=agent.sequence_num)
     reply = await again.report()
-    assert (reply.flags, reply.capabilities, reply.HasField("remote_config")) == (0, 7, False)
+    assert (reply.flags, reply.capabilities, reply.HasField("remote_config")) == (0, 0x27, False)
     assert not (await again.healthy()).flags
 
 

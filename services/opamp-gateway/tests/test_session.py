@@ -18,7 +18,7 @@ from opamp_gateway.session import (
     Session,
     fields_of,
 )
-from opamp_gateway.uplink import varint
+from opamp_gateway.shards import varint
 
 UID = bytes(range(16))
 ENVELOPE = session.UID | session.SEQUENCE_NUM | session.CAPABILITIES

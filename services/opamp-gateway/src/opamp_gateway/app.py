@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from flowgate.uplink.v1 import uplink_pb2
 from flowkit import bus as buses
 from flowkit.errors import UnavailableError
 from flowkit.service import Ready
@@ -23,6 +24,7 @@ from opamp_gateway.jetstream import Publisher
 from opamp_gateway.listener import Listener
 from opamp_gateway.presence import Presence
 from opamp_gateway.settings import OpampGatewaySettings
+from opamp_gateway.shards import Shards
 from opamp_gateway.uplink import Uplink
 
 log = get_log()
@@ -62,14 +64,16 @@ async def ingress(settings: OpampGatewaySettings) -> AsyncIterator[Running]:
         await publisher.start()
 
         connections = Connections(settings.uplink_shards, settings.heartbeat_interval_seconds)
+        shards = range(settings.uplink_shards)
         uplink = Uplink(
-            publisher.publish,
-            gateway,
-            shards=settings.uplink_shards,
-            flush_seconds=settings.flush_seconds,
-            reply_deadline=settings.reply_deadline_seconds,
-            max_reports=settings.max_waiting_reports,
-            max_bytes=settings.max_waiting_bytes,
+            Shards(
+                publisher.publish,
+                [uplink_pb2.UplinkBatch(shard=number, gateway=gateway) for number in shards],
+                flush_seconds=settings.flush_seconds,
+                deadline=settings.reply_deadline_seconds,
+                max_waiters=settings.max_waiting_reports,
+                max_bytes=settings.max_waiting_bytes,
+            )
         )
         desired = Desired(bus)
         credentials = Credentials(bus, settings.token_digests)
@@ -78,7 +82,7 @@ async def ingress(settings: OpampGatewaySettings) -> AsyncIterator[Running]:
             connections, desired, Bodies(bus), uplink, settings.max_message_bytes, settings.telemetry_key_bytes
         )
         handlers = Handlers(settings, bus, connections, uplink, delivery, presence, Handover(bus))
-        uplink.stored, uplink.refused = handlers.reports_stored, handlers.reports_refused
+        uplink.shards.stored, uplink.shards.refused = handlers.reports_stored, handlers.reports_refused
         desired.changed = delivery.desired_changed
 
         await _start(stack, desired.mirror.run())

@@ -131,7 +131,7 @@ class Handlers:
 
     def retry_after(self) -> float:
         """Above 0 while no more agents are taken; spread, so that they do not come back all at once."""
-        if not self.is_draining and not self._uplink.is_full:
+        if not self.is_draining and not self._uplink.shards.is_full:
             return 0.0
         return self._jittered()
 
@@ -313,7 +313,7 @@ class Handlers:
 
     async def drain(self) -> None:
         """Everything is closed: store what is on its way and hand the sessions over."""
-        await self._uplink.drain(2.0)
+        await self._uplink.shards.drain(2.0)
         for uid in self._connections.polling:
             agent = self._connections.get(uid)
             if agent is not None:
