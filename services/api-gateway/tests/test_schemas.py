@@ -216,7 +216,11 @@ def test_supervisor_bodies_fit_their_schemas() -> None:
 
 def test_an_action_that_cannot_be_ordered_says_why() -> None:
     """The capability, and what to set so that the agent has it."""
-    actions = supervisor.actions_json(make_gateway(1).gateway)
+    watched = supervisor.actions_json(make_gateway(1).gateway)
+    assert "Run the collector under opampsupervisor" in watched["push_config"]["reason"]
+    lacking = make_gateway(2, supervised=True).gateway
+    lacking.capabilities = 1
+    actions = supervisor.actions_json(lacking)
     assert actions["push_config"]["capability"] == "AcceptsRemoteConfig"
     assert "accepts_remote_config: true" in actions["push_config"]["reason"]
     assert supervisor.actions_json(make_gateway(2, supervised=True).gateway)["restart"]["available"] is True

@@ -11,6 +11,7 @@ from api_gateway.answers import answer, refusals
 from api_gateway.owners import (
     CONFIG_PUSH,
     SUPERVISOR_CONTROL,
+    Owners,
     OwnersDep,
     find,
     find_supervised,
@@ -23,6 +24,7 @@ from api_gateway.routers.supervisors import ACTOR
 from api_gateway.schemas.config import AgentConfigResponse, ConfigPush, ConfigPushResponse, config_json, push_json
 from api_gateway.schemas.gateway import GatewayFilters
 from api_gateway.schemas.supervisor import UiAgentListResponse, UiAgentResponse, ui_agent_json, ui_detail_json
+from flowgate.rpc.v1 import agent_registry_pb2 as registry
 from flowgate.rpc.v1 import config_push_pb2 as configs
 from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
 from flowkit.errors import InvalidError
@@ -35,7 +37,12 @@ _RECENT = 50  # log records in a detail
 @router.get("", operation_id="listUiAgents", response_model=UiAgentListResponse)
 async def list_agents(owners: OwnersDep, filters: Annotated[GatewayFilters, Query()]) -> Response:
     """A page of supervisor-managed agents with supervisor and delivery; what an owner does not tell is left out."""
-    page = await owners.list_gateways(filters.question("supervisor"))
+    return await joined_page(owners, filters.question("supervisor"))
+
+
+async def joined_page(owners: Owners, question: registry.ListGatewaysRequest) -> Response:
+    """A UiAgentListResponse: the registry's page, joined with what the other two owners know of its agents."""
+    page = await owners.list_gateways(question)
     ids = [gateway.instance_id for gateway in page.gateways]
     states: dict[str, supervisors.Supervisor] = {}
     deliveries: dict[str, configs.Delivery] = {}

@@ -21,6 +21,7 @@ from api_gateway.schemas.gateway import (
     Status,
     gateway_json,
     health_json,
+    mode_of,
     status_of,
 )
 from api_gateway.schemas.status import (
@@ -285,7 +286,12 @@ def record_json(record: supervisors.LogRecord) -> dict[str, Any]:
 
 def _action(gateway: registry.Gateway, bit: int, setting: str) -> dict[str, Any]:
     capability, reason = capability_name(bit), None
-    if not gateway.capabilities & bit:
+    if not gateway.capabilities & bit and mode_of(gateway) == "extension":
+        reason = (
+            "The collector's own opampextension reports and takes no orders. Run the collector under opampsupervisor "
+            "to manage it."
+        )
+    elif not gateway.capabilities & bit:
         reason = (
             f"The agent lacks the capability {capability}. Set capabilities.{setting}: true in the supervisor's "
             "configuration and restart the supervisor."

@@ -1,0 +1,20 @@
+"""The whole fleet as the UI's list shows it: both modes, each agent with supervisor, delivery and possible actions."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from api_gateway.answers import refusals
+from api_gateway.owners import OwnersDep
+from api_gateway.routers.supervisor_ui import joined_page
+from api_gateway.schemas.gateway import FleetFilters
+from api_gateway.schemas.supervisor import UiAgentListResponse
+
+router = APIRouter(prefix="/api/v1/ui/agents", tags=["supervisor-ui"], responses=refusals(401, 422, 503))
+
+
+@router.get("", operation_id="listFleet", response_model=UiAgentListResponse)
+async def list_fleet(owners: OwnersDep, filters: Annotated[FleetFilters, Query()]) -> Response:
+    """A page of agents in both modes with supervisor and delivery; what an owner does not tell is left out."""
+    return await joined_page(owners, filters.question(filters.management_mode))
