@@ -23,13 +23,16 @@ from api_gateway.routers import (
     about,
     commands,
     deliveries,
+    enrollment,
     events,
     fleet,
     gateways,
+    operations,
     policies,
     session,
     supervisor_ui,
     supervisors,
+    ui_agents,
 )
 from api_gateway.schemas.problem import Problem
 from api_gateway.sessions import Sessions
@@ -42,12 +45,27 @@ from flowkit.service import Ready
 from flowkit.telemetry import get_log
 
 SERVICE = "api-gateway"
-ROUTERS = (gateways, supervisors, supervisor_ui, policies, commands, deliveries, events, fleet, session, about)
+ROUTERS = (
+    gateways,
+    supervisors,
+    supervisor_ui,
+    ui_agents,
+    policies,
+    operations,
+    enrollment,
+    commands,
+    deliveries,
+    events,
+    fleet,
+    session,
+    about,
+)
 
 _TAGS = [
     {"name": "gateways", "description": "The fleet, in both modes."},
     {"name": "supervisor", "description": "Supervisor-managed agents: state, description, logs, restart."},
     {"name": "supervisor-ui", "description": "The same joined for the UI, and pushing configurations."},
+    {"name": "enrollment", "description": "Tokens with which agents come into the fleet."},
     {"name": "fleet", "description": "The fleet in numbers."},
     {"name": "events", "description": "Fleet events as they happen."},
     {"name": "session", "description": "Signing in at the UI; programs send the admin token with each request."},

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import orjson
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from api_gateway.schemas.event import event_json
 from flowkit import contracts
@@ -39,13 +39,18 @@ class StoredEvent:
     message_id: str | None
 
     @cached_property
-    def body(self) -> dict[str, Any] | None:
-        """The fact as JSON; None for one that this version does not know."""
+    def fact(self) -> Message | None:
+        """What it tells; None for one that this version does not know."""
         try:
-            return event_json(contracts.decode_event(self.subject, self.payload), self.message_id)
+            return contracts.decode_event(self.subject, self.payload)
         except (LookupError, DecodeError):
             log.warning("live.unknown_event", subject=self.subject)
             return None
+
+    @cached_property
+    def body(self) -> dict[str, Any] | None:
+        """The fact as JSON; None for one that this version does not know."""
+        return None if self.fact is None else event_json(self.fact, self.message_id)
 
     @cached_property
     def text(self) -> str:
@@ -81,6 +86,7 @@ class Wanted:
 
     domains: frozenset[str] = frozenset()
     ids: frozenset[str] = frozenset()
+    operations: frozenset[str] = frozenset()
 
     def takes(self, event: StoredEvent) -> bool:
         """Whether this event is one of them."""
@@ -88,6 +94,8 @@ class Wanted:
             return False
         body = event.body
         if body is None:
+            return False
+        if self.operations and body.get("operation_id") not in self.operations:
             return False
         return not self.ids or body["instance_id"] in self.ids or body["gateway_id"] in self.ids
 

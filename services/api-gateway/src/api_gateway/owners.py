@@ -13,6 +13,8 @@ from google.protobuf.message import Message
 from flowgate.agent.v1.events_pb2 import MANAGEMENT_MODE_SUPERVISOR
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
 from flowgate.rpc.v1 import config_push_pb2 as configs
+from flowgate.rpc.v1 import enrollment_pb2 as enrollment
+from flowgate.rpc.v1 import operations_pb2 as operations
 from flowgate.rpc.v1 import policies_pb2 as policies
 from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
 from flowkit.errors import NotFoundError, UnavailableError
@@ -60,6 +62,24 @@ class Owners(Protocol):
     async def list_policies(self, request: policies.ListPoliciesRequest) -> policies.ListPoliciesResponse: ...
     async def put_policy(self, request: policies.PutPolicyRequest) -> policies.PutPolicyResponse: ...
     async def delete_policy(self, request: policies.DeletePolicyRequest) -> policies.DeletePolicyResponse: ...
+    async def create_enrollment_token(
+        self, request: enrollment.CreateEnrollmentTokenRequest
+    ) -> enrollment.CreateEnrollmentTokenResponse: ...
+    async def list_enrollment_tokens(
+        self, request: enrollment.ListEnrollmentTokensRequest
+    ) -> enrollment.ListEnrollmentTokensResponse: ...
+    async def revoke_enrollment_token(
+        self, request: enrollment.RevokeEnrollmentTokenRequest
+    ) -> enrollment.RevokeEnrollmentTokenResponse: ...
+    async def keep_config(self, request: configs.KeepConfigRequest) -> configs.KeepConfigResponse: ...
+    async def create_operation(
+        self, request: operations.CreateOperationRequest
+    ) -> operations.CreateOperationResponse: ...
+    async def get_operation(self, request: operations.GetOperationRequest) -> operations.GetOperationResponse: ...
+    async def list_operations(self, request: operations.ListOperationsRequest) -> operations.ListOperationsResponse: ...
+    async def cancel_operation(
+        self, request: operations.CancelOperationRequest
+    ) -> operations.CancelOperationResponse: ...
 
 
 class RpcOwners:
@@ -123,6 +143,36 @@ class RpcOwners:
 
     async def delete_policy(self, request: policies.DeletePolicyRequest) -> policies.DeletePolicyResponse:
         return await self._ask(request, policies.DeletePolicyResponse)
+
+    async def create_enrollment_token(
+        self, request: enrollment.CreateEnrollmentTokenRequest
+    ) -> enrollment.CreateEnrollmentTokenResponse:
+        return await self._ask(request, enrollment.CreateEnrollmentTokenResponse)
+
+    async def list_enrollment_tokens(
+        self, request: enrollment.ListEnrollmentTokensRequest
+    ) -> enrollment.ListEnrollmentTokensResponse:
+        return await self._ask(request, enrollment.ListEnrollmentTokensResponse)
+
+    async def revoke_enrollment_token(
+        self, request: enrollment.RevokeEnrollmentTokenRequest
+    ) -> enrollment.RevokeEnrollmentTokenResponse:
+        return await self._ask(request, enrollment.RevokeEnrollmentTokenResponse)
+
+    async def keep_config(self, request: configs.KeepConfigRequest) -> configs.KeepConfigResponse:
+        return await self._ask(request, configs.KeepConfigResponse)
+
+    async def create_operation(self, request: operations.CreateOperationRequest) -> operations.CreateOperationResponse:
+        return await self._ask(request, operations.CreateOperationResponse)
+
+    async def get_operation(self, request: operations.GetOperationRequest) -> operations.GetOperationResponse:
+        return await self._ask(request, operations.GetOperationResponse)
+
+    async def list_operations(self, request: operations.ListOperationsRequest) -> operations.ListOperationsResponse:
+        return await self._ask(request, operations.ListOperationsResponse)
+
+    async def cancel_operation(self, request: operations.CancelOperationRequest) -> operations.CancelOperationResponse:
+        return await self._ask(request, operations.CancelOperationResponse)
 
     async def _ask(self, request: Message, response: type[Response]) -> Response:
         try:

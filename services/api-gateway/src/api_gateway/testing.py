@@ -12,8 +12,11 @@ from flowgate.agent.v1.events_pb2 import MANAGEMENT_MODE_EXTENSION, MANAGEMENT_M
 from flowgate.config.v1.events_pb2 import DELIVERY_STATE_PENDING
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
 from flowgate.rpc.v1 import config_push_pb2 as configs
+from flowgate.rpc.v1 import enrollment_pb2 as enrollment
+from flowgate.rpc.v1 import operations_pb2 as operations
 from flowgate.rpc.v1 import policies_pb2 as policies
 from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
+from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
 from flowgate.supervisor.v1.events_pb2 import COMMAND_STATE_PENDING
 from flowkit import contracts
 from flowkit.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
@@ -31,6 +34,8 @@ class MemoryOwners:
         supervisors: what supervisor-control knows, by instance_id.
         records: log records by instance_id.
         policies: policies by name.
+        tokens: enrollment tokens by token_id.
+        operations: bulk operations by operation_id.
         down: owners that do not answer.
         asked: every question, in order.
     """
@@ -43,6 +48,8 @@ class MemoryOwners:
         self.commands: dict[str, supervisors.Command] = {}
         self.records: dict[str, list[supervisors.LogRecord]] = {}
         self.policies = {"default": policies.Policy(name="default", own_logs=True, own_metrics=True, own_traces=False)}
+        self.tokens: dict[str, enrollment.EnrollmentToken] = {}
+        self.operations: dict[str, operations.Operation] = {}
         self.down: set[str] = set()
         self.asked: list[Message] = []
 
@@ -217,6 +224,94 @@ class MemoryOwners:
         if not request.dry_run:
             del self.policies[request.name]
         return policies.DeletePolicyResponse(effect=self._effect())
+
+    async def create_enrollment_token(
+        self, request: enrollment.CreateEnrollmentTokenRequest
+    ) -> enrollment.CreateEnrollmentTokenResponse:
+        """409 for a name that is there."""
+        self._ask(AGENT_REGISTRY, request)
+        if any(one.name == request.name for one in self.tokens.values()):
+            raise ConflictError(f"there is a token {request.name!r} already")
+        token = enrollment.EnrollmentToken(
+            token_id=f"token-{len(self.tokens)}",
+            name=request.name,
+            labels=request.labels,
+            max_uses=request.max_uses,
+            created_by=request.actor,
+        )
+        if request.HasField("expires_at"):
+            token.expires_at.CopyFrom(request.expires_at)
+        self.tokens[token.token_id] = token
+        return enrollment.CreateEnrollmentTokenResponse(enrollment_token=token, secret="fge_" + "s" * 43)
+
+    async def list_enrollment_tokens(
+        self, request: enrollment.ListEnrollmentTokensRequest
+    ) -> enrollment.ListEnrollmentTokensResponse:
+        """All."""
+        self._ask(AGENT_REGISTRY, request)
+        return enrollment.ListEnrollmentTokensResponse(enrollment_tokens=self.tokens.values())
+
+    async def revoke_enrollment_token(
+        self, request: enrollment.RevokeEnrollmentTokenRequest
+    ) -> enrollment.RevokeEnrollmentTokenResponse:
+        """One."""
+        self._ask(AGENT_REGISTRY, request)
+        if request.token_id not in self.tokens:
+            raise NotFoundError("no such token")
+        self.tokens[request.token_id].revoked_at.GetCurrentTime()
+        return enrollment.RevokeEnrollmentTokenResponse(enrollment_token=self.tokens[request.token_id])
+
+    async def keep_config(self, request: configs.KeepConfigRequest) -> configs.KeepConfigResponse:
+        """422 for the text `:`."""
+        self._ask(CONFIG_PUSH, request)
+        if request.config == ":":
+            raise InvalidError("YAML", errors=[{"message": "expected a key", "line": 1, "column": 1}])
+        return configs.KeepConfigResponse(config_hash="c0ffee")
+
+    async def create_operation(self, request: operations.CreateOperationRequest) -> operations.CreateOperationResponse:
+        """All that are online are under way at once, the others skipped."""
+        self._ask(SUPERVISOR_CONTROL, request)
+        operation = operations.Operation(
+            operation_id="" if request.dry_run else f"operation-{len(self.operations)}",
+            action=request.action,
+            state=supervisor_facts.OPERATION_STATE_RUNNING,
+            config_hash=request.config_hash,
+            max_unavailable=request.max_unavailable,
+            stop_on_failure=request.stop_on_failure,
+            created_by=request.actor,
+        )
+        operation.updated_at.GetCurrentTime()
+        for one in request.targets:
+            target = operation.targets.add(instance_id=one.instance_id, gateway_id=one.gateway_id, name=one.name)
+            target.state = supervisor_facts.TARGET_STATE_RUNNING
+            operation.running += 1
+            if not one.is_online:
+                target.state, target.reason = supervisor_facts.TARGET_STATE_SKIPPED, "it is not connected"
+                operation.running, operation.skipped = operation.running - 1, operation.skipped + 1
+        if operation.operation_id:
+            self.operations[operation.operation_id] = operation
+        return operations.CreateOperationResponse(operation=operation)
+
+    async def get_operation(self, request: operations.GetOperationRequest) -> operations.GetOperationResponse:
+        """One."""
+        self._ask(SUPERVISOR_CONTROL, request)
+        if request.operation_id not in self.operations:
+            raise NotFoundError("no such operation")
+        return operations.GetOperationResponse(operation=self.operations[request.operation_id])
+
+    async def list_operations(self, request: operations.ListOperationsRequest) -> operations.ListOperationsResponse:
+        """The latest."""
+        self._ask(SUPERVISOR_CONTROL, request)
+        return operations.ListOperationsResponse(operations=list(self.operations.values())[::-1][: request.limit or 20])
+
+    async def cancel_operation(self, request: operations.CancelOperationRequest) -> operations.CancelOperationResponse:
+        """409 for one that has ended."""
+        await self.get_operation(operations.GetOperationRequest(operation_id=request.operation_id))
+        operation = self.operations[request.operation_id]
+        if operation.state != supervisor_facts.OPERATION_STATE_RUNNING:
+            raise ConflictError("the operation has ended")
+        operation.state = supervisor_facts.OPERATION_STATE_CANCELLED
+        return operations.CancelOperationResponse(operation=operation)
 
     def _effect(self) -> policies.PolicyEffect:
         count = len(self.supervisors)

@@ -36,7 +36,12 @@ def _wanted(
     return Wanted(frozenset(domain or ()), frozenset(canonical_id(text) for text in instance_id or ()))
 
 
-def _hub(request: Request) -> Hub:
+def hub_of(request: Request) -> Hub:
+    """The events.
+
+    Raises:
+        UnavailableError: they cannot be read now.
+    """
     hub: Hub = request.app.state.hub
     if not hub.is_running:
         raise UnavailableError("Events cannot be read now.", service="nats")
@@ -44,7 +49,7 @@ def _hub(request: Request) -> Hub:
 
 
 async def _listening(
-    hub: Annotated[Hub, Depends(_hub)],
+    hub: Annotated[Hub, Depends(hub_of)],
     wanted: Annotated[Wanted, Depends(_wanted)],
     last_event_id: Annotated[
         str | None,
@@ -61,7 +66,7 @@ async def _listening(
 async def list_recent(
     request: Request,
     owners: OwnersDep,
-    hub: Annotated[Hub, Depends(_hub)],
+    hub: Annotated[Hub, Depends(hub_of)],
     domain: Annotated[list[Domain] | None, Query(description="Only of these domains.")] = None,
     instance_id: Annotated[str | None, Query(description="Only of this agent or gateway (either id).")] = None,
     since: Annotated[datetime | None, Query(description="Only events that are not older; RFC 3339.")] = None,

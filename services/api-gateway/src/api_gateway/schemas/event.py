@@ -37,10 +37,10 @@ class FleetEvent(BaseModel):
     """Domain and fact, such as agent.connected; also the name of the server-sent event."""
     event_id: str | None
     """Id of the fact; the same fact never comes under two ids."""
-    instance_id: str
-    """The agent."""
+    instance_id: str | None
+    """The agent; null for what is no single agent's, such as supervisor.operation-progressed."""
     gateway_id: str | None
-    """The gateway that the agent is an instance of; null where it was not known yet."""
+    """The gateway that the agent is an instance of; null where it was not known yet, or there is none."""
     occurred_at: str | None
     """When it happened."""
 
@@ -63,7 +63,13 @@ def event_json(fact: Message, event_id: str | None) -> dict[str, Any]:
     members = {
         field.name.replace("instance_uid", "instance_id"): _member(fact, field) for field in fact.DESCRIPTOR.fields
     }
-    return {"event": contracts.event_name(type(fact)), "event_id": event_id, **members}
+    return {
+        "event": contracts.event_name(type(fact)),
+        "event_id": event_id,
+        "instance_id": None,
+        "gateway_id": None,
+        **members,
+    }
 
 
 def _member(fact: Message, field: Any) -> Any:
