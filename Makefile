@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PACKAGES := proto libs/flowkit services/opamp-gateway services/agent-registry services/config-push services/supervisor-control services/api-gateway cli
 DATA ?= flowgate-data
 
-.PHONY: help setup run test lint fmt proto lock bench clean
+.PHONY: help setup run test lint fmt proto lock bench env clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -48,6 +48,9 @@ lock: ## pin the newest allowed versions into requirements.lock (no download add
 
 bench: setup ## measure the ingress beside the opamp-go server (bench/REPORT.md)
 	$(BIN)/python bench/run.py
+
+env: ## make .env for docker compose, with passwords and tokens of its own
+	deploy/docker/make-env.sh
 
 clean: ## remove the virtual environment and caches (not your data)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -27,6 +27,8 @@ cat >"$file.part" <<END
 # Made by deploy/docker/make-env.sh: the secrets of this installation. Keep them, and keep them private.
 # One gateway in each mode: the service gateway in extension mode, gateway-supervisor by this profile.
 COMPOSE_PROFILES=supervisor
+# This folder, so that agents can say where on the host their logs lie.
+FLOWGATE_DIRECTORY=$(cd "$(dirname "$0")/../.." && pwd)
 
 # For people: the token of the API, and the one that lets agents in. The services know their digests only.
 FLOWGATE_TOKEN=$admin
