@@ -9,12 +9,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Self
 from uuid import UUID
+from zlib import crc32
 
 import pytest
 from nats.aio.msg import Msg
 from websockets.asyncio.client import ClientConnection, connect
 
-from flowgate.uplink.v1 import desired_pb2, uplink_pb2
+from flowgate.uplink.v1 import desired_pb2, telemetry_pb2, uplink_pb2
 from flowkit import contracts, tokens
 from flowkit.bus import Bus
 from flowkit.service import Ready
@@ -187,6 +188,25 @@ class HttpAgent(Agent):
 
 
 @dataclass
+class HeardTelemetry:
+    """The stream of own telemetry as its reader sees it."""
+
+    entries: list[telemetry_pb2.TelemetryEntry] = field(default_factory=list)
+    messages: list[Msg] = field(default_factory=list)
+
+    async def take(self, message: Msg) -> None:
+        batch = telemetry_pb2.TelemetryBatch.FromString(message.data)
+        assert message.subject == f"flowgate.telemetry.v1.{batch.shard}" and batch.gateway
+        assert {crc32(entry.instance_uid) % SHARDS for entry in batch.entries} == {batch.shard}
+        self.messages.append(message)
+        self.entries += batch.entries
+
+    def of(self, uid: bytes) -> list[telemetry_pb2.TelemetryEntry]:
+        """Entries of an agent, in order."""
+        return [entry for entry in self.entries if entry.instance_uid == uid]
+
+
+@dataclass
 class Heard:
     """The uplink as its readers see it."""
 
@@ -332,6 +352,14 @@ async def heard(bus: Bus) -> Heard:
     await bus.connection.subscribe("flowgate.uplink.v1.*", cb=uplink.take)
     await bus.jetstream.account_info()  # flush() would not do: nats-py's PING overtakes what is still in its buffer
     return uplink
+
+
+@pytest.fixture
+async def heard_telemetry(bus: Bus) -> HeardTelemetry:
+    telemetry = HeardTelemetry()
+    await bus.connection.subscribe("flowgate.telemetry.v1.*", cb=telemetry.take)
+    await bus.jetstream.account_info()
+    return telemetry
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from opamp_gateway.listener import Listener
 from opamp_gateway.presence import Presence
 from opamp_gateway.settings import OpampGatewaySettings
 from opamp_gateway.shards import Shards
+from opamp_gateway.telemetry import Telemetry
 from opamp_gateway.uplink import Uplink
 
 log = get_log()
@@ -52,16 +53,19 @@ async def lifespan(settings: OpampGatewaySettings) -> AsyncIterator[Ready]:
 async def ingress(settings: OpampGatewaySettings) -> AsyncIterator[Running]:
     """Start the ingress; at the end close every connection, store what is on its way, hand the sessions over."""
     gateway = uuid.uuid4().hex
-    bus = await buses.connect(
-        settings.nats_url.get_secret_value(), f"opamp-gateway-{gateway}", replicas=settings.nats_replicas
-    )
+    nats_url = settings.nats_url.get_secret_value()
+    bus = await buses.connect(nats_url, f"opamp-gateway-{gateway}", replicas=settings.nats_replicas)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(bus.close)
+        # A connection of its own: a flood of telemetry must not stand before the reports of agents.
+        telemetry_bus = await buses.connect(nats_url, f"opamp-gateway-telemetry-{gateway}")
+        stack.push_async_callback(telemetry_bus.close)
         await bus.ensure(settings.uplink_shards)
         if bus.connection.max_payload < _MAX_PAYLOAD:
             raise UnavailableError(f"NATS' max_payload is {bus.connection.max_payload}, less than {_MAX_PAYLOAD}")
-        publisher = Publisher(bus)
+        publisher, telemetry_publisher = Publisher(bus), Publisher(telemetry_bus)
         await publisher.start()
+        await telemetry_publisher.start()
 
         connections = Connections(settings.uplink_shards, settings.heartbeat_interval_seconds)
         shards = range(settings.uplink_shards)
@@ -77,6 +81,7 @@ async def ingress(settings: OpampGatewaySettings) -> AsyncIterator[Running]:
         )
         desired = Desired(bus)
         credentials = Credentials(bus, settings.token_digests)
+        telemetry = Telemetry(telemetry_publisher.publish, gateway, settings, credentials)
         presence = Presence(bus.connection.publish, gateway)
         delivery = Delivery(
             connections, desired, Bodies(bus), uplink, settings.max_message_bytes, settings.telemetry_key_bytes
@@ -92,7 +97,7 @@ async def ingress(settings: OpampGatewaySettings) -> AsyncIterator[Running]:
             raise UnavailableError("NATS does not give the enrollment tokens")
         if not await desired.mirror.wait_complete(_MIRROR_SECONDS):
             raise UnavailableError("NATS does not give the desired state of the agents")
-        listener = Listener(settings, handlers, credentials)
+        listener = Listener(settings, handlers, credentials, telemetry)
         credentials.revoked = listener.credential_revoked
         try:
             port = await listener.start()
@@ -103,7 +108,7 @@ async def ingress(settings: OpampGatewaySettings) -> AsyncIterator[Running]:
 
         async def ready() -> dict[str, bool]:
             return {
-                "nats": bus.is_connected,
+                "nats": bus.is_connected and telemetry_bus.is_connected,
                 "desired": desired.mirror.is_complete,
                 "credentials": credentials.mirror.is_complete,
             }
@@ -111,11 +116,11 @@ async def ingress(settings: OpampGatewaySettings) -> AsyncIterator[Running]:
         try:
             yield Running(port, ready)
         finally:
-            handlers.is_draining = True
+            handlers.is_draining = telemetry.is_draining = True
             for ticker in tickers:
                 ticker.stop()
             await listener.drain(websocket.SERVICE_RESTART, "restarting")
-            await handlers.drain()
+            await asyncio.gather(handlers.drain(), telemetry.drain(2.0))
 
 
 async def _start(stack: contextlib.AsyncExitStack, work: object) -> None:

@@ -34,6 +34,11 @@ class Body:
         if self.coding.strip().lower() in ("gzip", "x-gzip"):
             self._inflater = zlib.decompressobj(_GZIP + zlib.MAX_WBITS)
 
+    @property
+    def size(self) -> int:
+        """Bytes of it that are held."""
+        return self._size
+
     def add(self, data: bytes) -> None:
         """Take some of the body. Raises TooLargeError, NotInflatableError."""
         if self._inflater is not None:

@@ -1,10 +1,13 @@
-"""HTTP on a connection: one request at a time, until it is closed or goes on as a WebSocket."""
+"""HTTP on a connection: one request at a time, until it is closed or goes on as a WebSocket.
+
+Two things are served: OpAMP at its one path, and OTLP/HTTP for own telemetry.
+"""
 
 import asyncio
 import time
 from typing import TYPE_CHECKING, cast
 
-from opamp_gateway import access, http1, websocket
+from opamp_gateway import access, http1, otlp, websocket
 from opamp_gateway.content_coding import (
     Body,
     NotInflatableError,
@@ -16,6 +19,7 @@ from opamp_gateway.content_coding import (
 
 if TYPE_CHECKING:
     from opamp_gateway.listener import Listener
+    from opamp_gateway.telemetry import Export
     from opamp_gateway.transports import Link
 
 _MAX_PIPELINED = 64 * 1024  # bytes read ahead of the request that is being answered
@@ -29,7 +33,9 @@ class Exchange:
 
     __slots__ = (
         "_body",
+        "_export",
         "_head",
+        "_held",
         "_is_advancing",
         "_is_over",
         "_link",
@@ -43,9 +49,11 @@ class Exchange:
         self._link = link
         self._listener = listener
         self._transport = transport
-        self._reader = http1.RequestReader(listener.limit)
+        self._reader = http1.RequestReader(max(listener.limit, listener.telemetry.limit))
         self._head: http1.Head = cast(http1.Head, None)
         self._body: Body | None = None
+        self._export: Export | None = None  # the request is one of OTLP
+        self._held = 0  # bytes of it that count as held
         self._is_advancing = False
         self._is_over = False
         self.is_busy = False
@@ -63,6 +71,12 @@ class Exchange:
         else:
             self._advance()
 
+    def close(self) -> None:
+        """The connection is gone: nobody waits for an answer any more."""
+        self._is_over = True
+        self.is_busy = False
+        self._release()
+
     def answer(self, status: int, message: bytes, headers: Headers = ()) -> None:
         """Answer the request with a serialized ServerToAgent."""
         if not self.is_busy:
@@ -70,9 +84,13 @@ class Exchange:
         if accepts_gzip(self._head.headers.get("accept-encoding")):
             message = compress(message)
             headers = (*headers, ("content-encoding", "gzip"))
-        self._respond(status, message, (*_PROTOBUF_HEADERS, *headers))
+        self.respond(status, message, (*_PROTOBUF_HEADERS, *headers))
 
-    def _respond(self, status: int, body: bytes, headers: Headers) -> None:
+    def respond(self, status: int, body: bytes, headers: Headers) -> None:
+        """Answer the request; nothing happens when its client is gone."""
+        if not self.is_busy:
+            return
+        self._release()
         is_closing = not self._head.is_keep_alive or self._listener.is_draining
         self._transport.write(http1.response(status, body, headers, is_closing=is_closing))
         self.is_busy = False
@@ -107,7 +125,14 @@ class Exchange:
     def _begin(self, head: http1.Head) -> None:
         listener = self._listener
         listener.handshakes.stop(self._link)
-        self._head, self._body = head, None
+        self._head, self._body, self._export = head, None, None
+        if head.path in otlp.SIGNALS:
+            self._export, refusal = listener.telemetry.admit(head)
+            if refusal is not None:
+                self._decline(*refusal)
+            else:
+                self._expect(head, listener.telemetry.limit)
+            return
         credential = listener.credentials.token_id(access.bearer_token(head), time.time_ns())
         refusal = access.refusal(head, listener.path, credential is not None, listener.application.retry_after())
         self._link.credential = credential or ""
@@ -137,17 +162,27 @@ class Exchange:
         if head.length is None or head.length > _MAX_PIPELINED or head.expects_continue or not head.is_keep_alive:
             self._reject(status, reason, headers)
         else:
-            body = f"{reason}\n".encode()
-            self._transport.write(http1.response(status, body, (*headers, ("content-type", "text/plain"))))
+            body, content_type = self._complaint(status, reason)
+            self._transport.write(http1.response(status, body, (*headers, content_type)))
             self._listener.bodies.start(self._link, self._listener.now())
 
     def _reject(self, status: int, reason: str, headers: Headers = ()) -> None:
         """Refuse and close; what is still on its way is dropped, and not for long."""
-        body = f"{reason}\n".encode()
-        headers = (*headers, ("content-type", "text/plain"))
-        self._transport.write(http1.response(status, body, headers, is_closing=True))
+        body, content_type = self._complaint(status, reason)
+        self._transport.write(http1.response(status, body, (*headers, content_type), is_closing=True))
         self._is_over = True
+        self._release()
         self._link.linger()
+
+    def _complaint(self, status: int, reason: str) -> tuple[bytes, tuple[str, str]]:
+        """Body and content type of a refusal, as the client of either protocol understands it."""
+        if self._export is None:
+            return f"{reason}\n".encode(), ("content-type", "text/plain")
+        return self._export.failure(status, reason), ("content-type", self._export.content_type)
+
+    def _release(self) -> None:
+        self._listener.telemetry.held -= self._held
+        self._held = 0
 
     def _take(self, data: bytes) -> None:
         if self._body is None:
@@ -156,8 +191,17 @@ class Exchange:
             self._body.add(data)
         except TooLargeError:
             self._reject(413, "body is too large when inflated")
+            return
         except NotInflatableError as error:
             self._reject(400, f"body does not inflate: {error}")
+            return
+        if self._export is not None:
+            telemetry = self._listener.telemetry
+            if telemetry.is_full:
+                self._reject(503, "busy, come again later", telemetry.retry_after())
+                return
+            telemetry.held += self._body.size - self._held
+            self._held = self._body.size
 
     def _dispatch(self) -> None:
         self._listener.bodies.stop(self._link)
@@ -172,7 +216,10 @@ class Exchange:
             self._reject(400, f"body does not inflate: {error}")
             return
         self.is_busy = True
-        self._listener.application.message(self._link, data)
+        if self._export is None:
+            self._listener.application.message(self._link, data)
+        else:
+            self._listener.telemetry.take(self.respond, self._export, data)
 
     def _upgrade(self, head: http1.Head) -> None:
         token = websocket.accept_token(head.headers.get("sec-websocket-key", ""))

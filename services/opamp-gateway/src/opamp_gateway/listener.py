@@ -10,6 +10,7 @@ from opamp_gateway import websocket
 from opamp_gateway.credentials import Credentials
 from opamp_gateway.deadlines import Deadlines, Ticker, Wheel
 from opamp_gateway.settings import OpampGatewaySettings
+from opamp_gateway.telemetry import Telemetry
 from opamp_gateway.transports import Application, Link
 
 log = get_log()
@@ -23,8 +24,15 @@ _LAST_SECONDS = 1.0  # for those handshakes at a drain
 class Listener:
     """Makes a Link of every connection."""
 
-    def __init__(self, settings: OpampGatewaySettings, application: Application, credentials: Credentials) -> None:
+    def __init__(
+        self,
+        settings: OpampGatewaySettings,
+        application: Application,
+        credentials: Credentials,
+        telemetry: Telemetry,
+    ) -> None:
         self.application = application
+        self.telemetry = telemetry
         self.credentials = credentials
         self.message = application.message
         self.path = settings.path

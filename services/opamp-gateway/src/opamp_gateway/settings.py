@@ -43,6 +43,14 @@ class OpampGatewaySettings(ServiceSettings):
     """Reports that may wait for the bus; more are refused at once."""
     max_waiting_bytes: int = Field(64 * 1024 * 1024, ge=1)
     """Likewise, in bytes."""
+    max_telemetry_bytes: int = Field(4 * 1024 * 1024, ge=1024)
+    """Largest export request of own telemetry, after inflation."""
+    max_telemetry_waiting_bytes: int = Field(64 * 1024 * 1024, ge=1)
+    """Own telemetry that may come in or wait for the bus; more is refused at once."""
+    telemetry_deadline_seconds: float = Field(5.0, gt=0)
+    """Own telemetry that is not durable by then is answered 503."""
+    telemetry_retry_after_seconds: float = Field(5.0, gt=0)
+    """Least time after which own telemetry that was answered 503 should come again."""
     max_bad_messages: int = Field(20, ge=1)
     """Malformed messages after which a WebSocket is closed."""
     handshake_timeout_seconds: float = Field(10.0, gt=0)

@@ -171,6 +171,8 @@ class Link(asyncio.Protocol):
         self._listener.forget(self)
         if state == _WEBSOCKET:
             self._listener.application.closed(self)
+        if self._exchange is not None:
+            self._exchange.close()
         self._exchange = self._frames = None
 
     # -- WebSocket
