@@ -23,6 +23,7 @@ from api_gateway.routers import (
     about,
     commands,
     deliveries,
+    diagnosis,
     enrollment,
     events,
     fleet,
@@ -47,6 +48,7 @@ from flowkit.telemetry import get_log
 SERVICE = "api-gateway"
 ROUTERS = (
     gateways,
+    diagnosis,
     supervisors,
     supervisor_ui,
     ui_agents,
