@@ -1,7 +1,9 @@
 """supervisor-control's handlers on a real PostgreSQL, each test in a transaction that leaves nothing behind."""
 
+import json
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from flowgate.agent.v1 import events_pb2 as agent_facts
 from flowgate.config.v1 import events_pb2 as config_facts
 from flowgate.rpc.v1 import supervisor_control_pb2 as rpc
+from flowgate.rpc.v1 import telemetry_pb2 as telemetry_rpc
 from flowgate.supervisor.v1 import events_pb2 as facts
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit.errors import ConflictError, InvalidError, NotFoundError
@@ -17,6 +20,7 @@ from flowkit.outbox import Desired, Effect
 from flowkit.testing import EXTENSION, SUPERVISOR, make_description, make_report, rolled_back
 from opamp.v1 import opamp_pb2
 from supervisor_control.handlers import supervisors as handlers
+from supervisor_control.handlers import telemetry
 from supervisor_control.handlers.control import Control
 from supervisor_control.settings import Settings
 
@@ -63,6 +67,16 @@ async def state_of(control: Control, command: rpc.Command) -> facts.CommandState
     return answer.command.state
 
 
+async def logs(control: Control, uid: UUID = UID, **wanted: Any) -> list[telemetry_rpc.AgentLogRecord]:
+    request = telemetry_rpc.ListLogsRequest(instance_id=str(uid), **wanted)
+    return list((await telemetry.list_logs(control, request, NOW)).records)
+
+
+def attributes(record: telemetry_rpc.AgentLogRecord) -> dict[str, str]:
+    found: dict[str, str] = json.loads(record.attributes_json)
+    return found
+
+
 async def test_a_supervisor_is_known_from_its_first_report(control: Control) -> None:
     """State, start and description."""
     effects = await appear(control)
@@ -97,8 +111,8 @@ async def test_a_restart_is_followed_to_its_end(control: Control) -> None:
     assert await state_of(control, command) == facts.COMMAND_STATE_DELIVERED
     await appear(control, started=START + 10**9)
     assert await state_of(control, command) == facts.COMMAND_STATE_COMPLETED
-    answer = await handlers.list_log_records(control, rpc.ListLogRecordsRequest(instance_id=str(UID)), NOW)
-    assert {one.attributes["state"] for one in answer.records if one.attributes["event"] == "command"} == {
+    records = await logs(control)
+    assert {attributes(one)["state"] for one in records if attributes(one)["event"] == "command"} == {
         "pending",
         "delivered",
         "completed",
@@ -158,13 +172,11 @@ async def test_outcomes_of_configurations_are_log_records(control: Control) -> N
         error="exit code 1",
     )
     await handlers.delivery_state_changed(control, fact, NOW)
-    answer = await handlers.list_log_records(control, rpc.ListLogRecordsRequest(instance_id=str(UID), limit=1), NOW)
-    (record,) = answer.records
+    (record,) = await logs(control, limit=1)
     assert (record.severity, record.body) == ("ERROR", "configuration abababababab is failed: exit code 1")
-    since = rpc.ListLogRecordsRequest(instance_id=str(UID), since=timestamp(NOW + timedelta(seconds=2)))
-    assert list((await handlers.list_log_records(control, since, NOW)).records) == []
+    assert await logs(control, since=timestamp(NOW + timedelta(seconds=2))) == []
     with pytest.raises(InvalidError):
-        await handlers.list_log_records(control, rpc.ListLogRecordsRequest(instance_id=str(UID), limit=1001), NOW)
+        await logs(control, limit=1001)
 
 
 async def test_a_connection_that_ends_is_a_log_record(control: Control) -> None:
@@ -172,16 +184,8 @@ async def test_a_connection_that_ends_is_a_log_record(control: Control) -> None:
     await appear(control)
     for reason in (uplink_pb2.DISCONNECT_REASON_AGENT, uplink_pb2.DISCONNECT_REASON_CLOSED):
         await report(control, opamp_pb2.AgentToServer(), kind=uplink_pb2.ENTRY_KIND_DISCONNECTED, reason=reason)
-    answer = await handlers.list_log_records(control, rpc.ListLogRecordsRequest(instance_id=str(UID)), NOW)
-    assert [one.severity for one in answer.records] == ["WARN", "INFO", "INFO"]
-
-
-async def test_old_records_are_dropped(control: Control) -> None:
-    """After the retention time."""
-    await appear(control)
-    await handlers.delete_old_records(control, NOW + timedelta(days=8))
-    answer = await handlers.list_log_records(control, rpc.ListLogRecordsRequest(instance_id=str(UID)), NOW)
-    assert list(answer.records) == []
+    records = await logs(control)
+    assert [one.severity for one in records] == ["WARN", "INFO", "INFO"]
 
 
 async def test_a_new_identity_takes_the_past_with_it(control: Control) -> None:
@@ -190,9 +194,9 @@ async def test_a_new_identity_takes_the_past_with_it(control: Control) -> None:
     fact = agent_facts.AgentReidentified(
         instance_uid=str(UUID(int=2)), previous_instance_uid=str(UID), gateway_id=str(uuid4())
     )
-    await handlers.reidentified(control, fact, NOW)
-    moved = await handlers.list_log_records(control, rpc.ListLogRecordsRequest(instance_id=str(UUID(int=2))), NOW)
-    assert len(moved.records) == 1
+    await handlers.reidentified(control, fact, NOW + timedelta(minutes=1))
+    assert len(await logs(control, UUID(int=2))) == 1
+    assert await logs(control) == []
     removed = agent_facts.GatewayRemoved(instance_uid=str(UUID(int=2)), reason="deleted")
     await handlers.gateway_removed(control, removed, NOW)
     with pytest.raises(NotFoundError):

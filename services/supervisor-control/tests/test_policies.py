@@ -9,13 +9,14 @@ import pytest
 from flowgate.agent.v1 import events_pb2 as agent_facts
 from flowgate.rpc.v1 import policies_pb2 as rpc
 from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors_rpc
+from flowgate.rpc.v1 import telemetry_pb2 as telemetry_rpc
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit.errors import ConflictError, InvalidError, NotFoundError
 from flowkit.outbox import Desired, Effect
 from flowkit.testing import EXTENSION, SUPERVISOR, make_description, make_report, rolled_back
 from opamp.v1 import opamp_pb2
 from supervisor_control.handlers import policies as handlers
-from supervisor_control.handlers import supervisors
+from supervisor_control.handlers import supervisors, telemetry
 from supervisor_control.handlers.control import Control
 from supervisor_control.settings import Settings
 
@@ -197,9 +198,8 @@ async def test_an_offer_that_could_not_be_sent_is_told(control: Control) -> None
     (wish,) = await report(control)
     assert await send(control, wish, error="no key") == []
     assert (await state(control)).state == "waiting"
-    answer = await supervisors.list_log_records(
-        control, supervisors_rpc.ListLogRecordsRequest(instance_id=str(UID), limit=1), NOW
-    )
+    request = telemetry_rpc.ListLogsRequest(instance_id=str(UID), limit=1)
+    answer = await telemetry.list_logs(control, request, NOW)
     assert answer.records[0].body == "connection settings could not be offered: no key"
 
 

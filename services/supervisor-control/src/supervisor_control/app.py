@@ -8,13 +8,14 @@ from flowgate.config.v1 import events_pb2 as config_facts
 from flowgate.rpc.v1 import operations_pb2 as operations_rpc
 from flowgate.rpc.v1 import policies_pb2 as policies_rpc
 from flowgate.rpc.v1 import supervisor_control_pb2 as rpc
+from flowgate.rpc.v1 import telemetry_pb2 as telemetry_rpc
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit.bus import Bus
 from flowkit.db import Connection
 from flowkit.owner import Routes, serve
 from flowkit.service import Ready
 from flowkit.telemetry import get_log
-from supervisor_control.handlers import operations, policies, supervisors
+from supervisor_control.handlers import operations, policies, supervisors, telemetry
 from supervisor_control.handlers.control import Control
 from supervisor_control.settings import Settings
 
@@ -33,7 +34,8 @@ def routes(settings: Settings) -> Routes[Control]:
             rpc.ListSupervisorsRequest: supervisors.list_supervisors,
             rpc.RequestRestartRequest: supervisors.request_restart,
             rpc.GetCommandRequest: supervisors.get_command,
-            rpc.ListLogRecordsRequest: supervisors.list_log_records,
+            telemetry_rpc.ListLogsRequest: telemetry.list_logs,
+            telemetry_rpc.GetMetricsRequest: telemetry.get_metrics,
             policies_rpc.ListPoliciesRequest: policies.list_policies,
             policies_rpc.PutPolicyRequest: policies.put_policy,
             policies_rpc.DeletePolicyRequest: policies.delete_policy,
@@ -52,11 +54,13 @@ def routes(settings: Settings) -> Routes[Control]:
         },
         periodic=[
             (settings.sweep_seconds, supervisors.expire_commands),
-            (600.0, supervisors.delete_old_records),
+            (settings.partition_check_seconds, telemetry.keep_logs),
+            (settings.partition_check_seconds, telemetry.keep_metrics),
             (settings.converge_seconds, policies.offer_what_is_due),
             (settings.sweep_seconds, operations.advance_operations),
             (600.0, operations.delete_old_operations),
         ],
+        exports=telemetry.exported,
     )
 
 

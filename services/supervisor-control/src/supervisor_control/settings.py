@@ -1,7 +1,9 @@
 """Settings of supervisor-control, `FLOWGATE_SUPERVISOR_CONTROL_*`."""
 
-from pydantic import Field
-from pydantic_settings import SettingsConfigDict
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from flowkit.settings import OwnerSettings
 from supervisor_control.domain.supervisors import CrashLoop
@@ -35,6 +37,23 @@ class Settings(OwnerSettings):
     """How long bulk operations are kept after their end."""
     log_retention_seconds: float = Field(7 * 86400.0, gt=0)
     """How long log records are kept."""
+    log_retention_bytes: int = Field(5 * 2**30, ge=2**20)
+    """Log records, with their indexes, beyond this size lose the oldest partition."""
+    metric_retention_seconds: float = Field(7 * 86400.0, gt=0)
+    """How long points of metrics are kept."""
+    metric_retention_bytes: int = Field(2 * 2**30, ge=2**20)
+    """Points of metrics, with their index, beyond this size lose the oldest partition."""
+    metric_prefixes: Annotated[tuple[str, ...], NoDecode] = ("otelcol_", "otelcol.", "process.", "supervisor.")
+    """Metrics whose names begin so are stored; several separated by commas."""
+    metric_series_per_agent: int = Field(500, ge=1)
+    """An agent has so many series at most; points of more are left out."""
+    partition_check_seconds: float = Field(30.0, gt=0)
+    """How often partitions are looked at: whether the current one ends and old ones go."""
+
+    @field_validator("metric_prefixes", mode="before")
+    @classmethod
+    def _prefixes(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @property
     def crash_loop(self) -> CrashLoop:

@@ -77,19 +77,82 @@ sa.Index(
     postgresql_where=commands.c.state.in_(["pending", "delivered"]),
 )
 
-log_records = sa.Table(
-    "log_records",
+agent_logs_ids = sa.Sequence("agent_logs_ids", metadata=tables)
+
+agent_logs = sa.Table(
+    "agent_logs",
     tables,
-    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("partition_at", _time, nullable=False, comment="begin of the partition, of `partitions`"),
+    sa.Column(
+        "id",
+        sa.BigInteger,
+        nullable=False,
+        server_default=sa.text("nextval('agent_logs_ids')"),
+        comment="order within a transaction",
+    ),
+    sa.Column("transaction_id", sa.BigInteger, nullable=False, comment="for following: what was committed since"),
     sa.Column("instance_uid", sa.Uuid, nullable=False),
-    sa.Column("timestamp", _time, nullable=False),
-    sa.Column("severity", sa.Text, nullable=False),
-    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("timestamp", _time, nullable=False, comment="as its sender says, unless that is absurd"),
+    sa.Column("received_at", _time, nullable=False),
+    sa.Column("severity_number", sa.SmallInteger, nullable=False, comment="of OTLP, 0 to 24"),
+    sa.Column("source", sa.Text, nullable=False, comment="supervisor, collector or flowgate"),
+    sa.Column("scope", sa.Text, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("attributes", postgresql.JSONB, nullable=False),
+    postgresql_partition_by="LIST (partition_at)",
 )
-sa.Index("ix_log_records_instance_uid", log_records.c.instance_uid, log_records.c.timestamp)
-sa.Index("ix_log_records_timestamp", log_records.c.timestamp)
+sa.Index("ix_agent_logs_timestamp", agent_logs.c.instance_uid, agent_logs.c.timestamp, agent_logs.c.id)
+sa.Index("ix_agent_logs_transaction_id", agent_logs.c.instance_uid, agent_logs.c.transaction_id, agent_logs.c.id)
+
+metric_series = sa.Table(
+    "metric_series",
+    tables,
+    sa.Column("series_id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("instance_uid", sa.Uuid, nullable=False),
+    sa.Column("digest", sa.Uuid, nullable=False, comment="of name, kind, source and attributes"),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("unit", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False, comment="gauge, counter (cumulative) or delta"),
+    sa.Column("source", sa.Text, nullable=False, comment="supervisor or collector"),
+    sa.Column("attributes", postgresql.JSONB, nullable=False),
+    sa.Column("seen_at", _time, nullable=False, comment="of a late point, to the hour"),
+)
+sa.Index("uq_metric_series_digest", metric_series.c.instance_uid, metric_series.c.digest, unique=True)
+
+metric_points = sa.Table(
+    "metric_points",
+    tables,
+    sa.Column("partition_at", _time, nullable=False, comment="begin of the partition, of `partitions`"),
+    sa.Column("series_id", sa.BigInteger, nullable=False),
+    sa.Column("timestamp", _time, nullable=False),
+    sa.Column("value", sa.Double, nullable=False),
+    postgresql_partition_by="LIST (partition_at)",
+)
+sa.Index("ix_metric_points_series_id", metric_points.c.series_id, metric_points.c.timestamp)
+
+partitions = sa.Table(
+    "partitions",
+    tables,
+    sa.Column("table_name", sa.Text, primary_key=True, comment="agent_logs or metric_points"),
+    sa.Column("begun_at", _time, primary_key=True, comment="what its rows have in partition_at"),
+    sa.Column("ended_at", _time, comment="null for the one that is written to"),
+)
+
+former_uids = sa.Table(
+    "former_uids",
+    tables,
+    sa.Column("stored_uid", sa.Uuid, primary_key=True),
+    sa.Column("until", _time, primary_key=True, comment="log records received before are those of instance_uid"),
+    sa.Column("instance_uid", sa.Uuid, comment="null: of nobody any more, its gateway was deleted"),
+)
+sa.Index("ix_former_uids_instance_uid", former_uids.c.instance_uid)
+
+telemetry_agents = sa.Table(
+    "telemetry_agents",
+    tables,
+    sa.Column("instance_uid", sa.Uuid, primary_key=True),
+    sa.Column("last_received_at", _time, nullable=False),
+)
 
 operations = sa.Table(
     "operations",

@@ -5,9 +5,11 @@ from typing import Self
 
 from flowkit.db import Connection
 from supervisor_control.settings import Settings
+from supervisor_control.store.metrics import MetricStore
 from supervisor_control.store.operations import OperationStore
 from supervisor_control.store.policies import PolicyStore
 from supervisor_control.store.supervisors import SupervisorStore
+from supervisor_control.store.telemetry import TelemetryStore
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,17 @@ class Control:
     settings: Settings
     policies: PolicyStore
     operations: OperationStore
+    telemetry: TelemetryStore
+    metrics: MetricStore
 
     @classmethod
     def on(cls, connection: Connection, settings: Settings) -> Self:
         """On the transaction of a connection."""
-        return cls(SupervisorStore(connection), settings, PolicyStore(connection), OperationStore(connection))
+        return cls(
+            SupervisorStore(connection),
+            settings,
+            PolicyStore(connection),
+            OperationStore(connection),
+            TelemetryStore(connection),
+            MetricStore(connection),
+        )

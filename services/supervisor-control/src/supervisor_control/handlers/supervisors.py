@@ -9,7 +9,7 @@ from flowgate.config.v1 import events_pb2 as config_facts
 from flowgate.rpc.v1 import supervisor_control_pb2 as rpc
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit import opamp
-from flowkit.errors import ConflictError, InvalidError, NotFoundError
+from flowkit.errors import ConflictError, NotFoundError
 from flowkit.opamp import timestamp
 from flowkit.outbox import Desired, Effect
 from flowkit.rpc import Reply
@@ -23,8 +23,6 @@ from supervisor_control.handlers.policies import converge
 
 HEALTH = opamp.field_bit("health")
 DESCRIPTION = opamp.field_bit("agent_description")
-MAX_LIMIT = 1000
-DEFAULT_LIMIT = 100
 
 
 def concerns(report: Report) -> bool:
@@ -247,28 +245,6 @@ async def get_command(control: Control, request: rpc.GetCommandRequest, now: dat
     return rpc.GetCommandResponse(command=_command(command))
 
 
-async def list_log_records(
-    control: Control, request: rpc.ListLogRecordsRequest, now: datetime
-) -> rpc.ListLogRecordsResponse:
-    """What is known of an agent as log records, newest first."""
-    if request.limit > MAX_LIMIT:
-        raise InvalidError(f"limit is {request.limit}; the most is {MAX_LIMIT}")
-    since = opamp.moment(request.since) if request.HasField("since") else None
-    records = await control.store.records(_uuid(request.instance_id, "agent"), since, request.limit or DEFAULT_LIMIT)
-    return rpc.ListLogRecordsResponse(
-        records=[
-            rpc.LogRecord(
-                timestamp=timestamp(one.timestamp),
-                severity=one.severity,
-                source=one.source,
-                body=one.body,
-                attributes=one.attributes,
-            )
-            for one in records
-        ]
-    )
-
-
 async def delivery_state_changed(
     control: Control, fact: config_facts.DeliveryStateChanged, now: datetime
 ) -> Sequence[Effect]:
@@ -313,7 +289,10 @@ async def gateway_updated(control: Control, fact: agent_facts.GatewayUpdated, no
 async def reidentified(control: Control, fact: agent_facts.AgentReidentified, now: datetime) -> Sequence[Effect]:
     """What is known of the agent goes with the gateway to its new instance_uid. Its telemetry token does not."""
     uid = UUID(fact.instance_uid)
-    await control.store.rename(UUID(fact.previous_instance_uid), uid)
+    previous = UUID(fact.previous_instance_uid)
+    await control.store.rename(previous, uid)
+    await control.telemetry.rename(previous, uid, now)
+    await control.metrics.rename(previous, uid)
     await operations.agent_renamed(control, fact, now)
     await control.store.set_gateway(uid, UUID(fact.gateway_id))
     return [Desired(fact.previous_instance_uid, policies.FACET, None), *await _settled(control, uid)]
@@ -335,7 +314,10 @@ async def gateway_removed(control: Control, fact: agent_facts.GatewayRemoved, no
     """A deleted gateway's past goes with it; an archived one comes back to it."""
     if fact.reason != "deleted":
         return []
-    await control.store.forget(UUID(fact.instance_uid))
+    uid = UUID(fact.instance_uid)
+    await control.store.forget(uid)
+    await control.telemetry.forget(uid, now)
+    await control.metrics.forget(uid)
     return [Desired(fact.instance_uid, facet, None) for facet in ("command", policies.FACET)]
 
 
@@ -358,12 +340,6 @@ async def expire_commands(control: Control, now: datetime) -> Sequence[Effect]:
         await control.store.add_records(records)
         effects += await operations.commands_moved(control, commands, now)
     return effects
-
-
-async def delete_old_records(control: Control, now: datetime) -> Sequence[Effect]:
-    """Drop log records that are too old."""
-    await control.store.delete_records(now - timedelta(seconds=control.settings.log_retention_seconds))
-    return []
 
 
 async def _answers(control: Control, supervisors: Sequence[Supervisor], now: datetime) -> list[rpc.Supervisor]:

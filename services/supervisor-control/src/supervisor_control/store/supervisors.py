@@ -9,6 +9,7 @@ import asyncpg
 
 from flowkit.db import Connection, signed, unsigned
 from supervisor_control.domain.supervisors import Command, LogRecord, Supervisor
+from supervisor_control.store.telemetry import TelemetryStore
 
 _SUPERVISOR = {
     "instance_uid": "uuid",
@@ -156,33 +157,8 @@ class SupervisorStore:
         )
 
     async def add_records(self, records: Sequence[LogRecord]) -> None:
-        """Write log records."""
-        await self._connection.execute(
-            "INSERT INTO log_records (instance_uid, timestamp, severity, source, body, attributes)"
-            " SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::jsonb[])",
-            [one.instance_uid for one in records],
-            [one.timestamp for one in records],
-            [one.severity for one in records],
-            [one.source for one in records],
-            [one.body for one in records],
-            [one.attributes for one in records],
-        )
-
-    async def records(self, instance_uid: UUID, since: datetime | None, limit: int) -> list[LogRecord]:
-        """Log records of an agent, newest first."""
-        rows = await self._connection.fetch(
-            "SELECT instance_uid, timestamp, severity, source, body, attributes FROM log_records"
-            " WHERE instance_uid = $1 AND ($2::timestamptz IS NULL OR timestamp >= $2)"
-            " ORDER BY timestamp DESC, id DESC LIMIT $3",
-            instance_uid,
-            since,
-            limit,
-        )
-        return [LogRecord(**dict(row.items())) for row in rows]
-
-    async def delete_records(self, before: datetime) -> None:
-        """Drop log records that are too old."""
-        await self._connection.execute("DELETE FROM log_records WHERE timestamp < $1", before)
+        """Write what FlowGate itself knows of agents as log records."""
+        await TelemetryStore(self._connection).add_own(records)
 
     async def set_capabilities(self, instance_uid: UUID, capabilities: int) -> None:
         """The agent can do other things than before."""
@@ -210,14 +186,14 @@ class SupervisorStore:
             previous,
             instance_uid,
         )
-        for table in ("supervisors", "commands", "log_records"):
+        for table in ("supervisors", "commands"):
             await self._connection.execute(
                 f"UPDATE {table} SET instance_uid = $2 WHERE instance_uid = $1", previous, instance_uid
             )
 
     async def forget(self, instance_uid: UUID) -> None:
         """Drop all that is known of an agent."""
-        for table in ("supervisors", "commands", "log_records"):
+        for table in ("supervisors", "commands"):
             await self._connection.execute(f"DELETE FROM {table} WHERE instance_uid = $1", instance_uid)
 
 
