@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flowgate_cli import agents, events
+from flowgate_cli import agents, events, gateway
 from flowgate_cli.errors import CommandError
 from flowgate_cli.options import ConnectionOption, DataDirOption
 
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 app.add_typer(agents.app, name="agents")
 app.add_typer(events.app, name="events")
+app.add_typer(gateway.app, name="gateway")
 app.command("status")(agents.status)
 
 
