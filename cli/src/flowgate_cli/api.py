@@ -1,5 +1,6 @@
 """The REST API as the commands use it: one call each, errors in the words of its problem documents."""
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,6 +14,8 @@ from flowgate_cli.errors import CommandError
 FAILED, NOT_FOUND, REFUSED, OTHERWISE = 1, 3, 4, 5  # exit codes; 2 is wrong usage
 PAGE = 1000  # gateways a request
 FINISHED = {"applied", "failed", "superseded", "completed", "expired"}
+STREAM_SECONDS = 40.0  # without a word, though a comment comes every 15 s
+STREAM_TRIES = 10  # in a row
 FIRST_PAUSE, MAX_PAUSE = 0.1, 1.0  # seconds between two looks at a delivery or command
 
 Json = dict[str, Any]
@@ -102,6 +105,34 @@ class Api:
                 raise CommandError(f"still {last} after {seconds:g} s; it goes on by itself", OTHERWISE)
             time.sleep(pause)
             pause = min(pause * 1.5, MAX_PAUSE)
+
+    def progress(self, path: str) -> Iterator[Json]:
+        """What a stream of progress says, until it says that it is over; comes back when the stream breaks off.
+
+        Raises:
+            CommandError: the API cannot be reached any more, or refuses.
+        """
+        failures = 0
+        while True:
+            try:
+                with self._client.stream("GET", f"/api/v1{path}", timeout=STREAM_SECONDS) as answer:
+                    if not answer.is_success:
+                        answer.read()
+                        if answer.status_code != 503 or failures >= STREAM_TRIES:
+                            raise _refusal(answer)
+                        failures += 1
+                    for line in answer.iter_lines():
+                        if line.startswith("data:"):
+                            failures = 0
+                            body: Json = json.loads(line.removeprefix("data:"))
+                            yield body
+                            if body["is_over"]:
+                                return
+            except httpx2.HTTPError as error:
+                failures += 1
+                if failures > STREAM_TRIES:
+                    raise CommandError(f"no answer from {self._url} ({error}); is `flowgate up` running?") from None
+            time.sleep(MAX_PAUSE)
 
 
 def _is_called(gateway: Json, wanted: str) -> bool:
