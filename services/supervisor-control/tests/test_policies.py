@@ -232,3 +232,13 @@ async def test_agents_take_only_what_they_report(control: Control) -> None:
     fact = agent_facts.AgentCapabilitiesChanged(instance_uid=str(UID), capabilities=SUPERVISOR)
     (more,) = wishes(await supervisors.capabilities_changed(control, fact, NOW))
     assert urls(more)[0] == "http://flowgate.test/v1/logs"
+
+
+async def test_the_status_tells_when_telemetry_came_last(control: Control) -> None:
+    """As it was received."""
+    await register(control)
+    (wish,) = await report(control)
+    await send(control, wish)
+    assert not (await state(control)).HasField("last_received_at")
+    await control.telemetry.received({UID: NOW})
+    assert (await state(control)).last_received_at.ToDatetime(tzinfo=UTC) == NOW

@@ -345,7 +345,14 @@ async def expire_commands(control: Control, now: datetime) -> Sequence[Effect]:
 async def _answers(control: Control, supervisors: Sequence[Supervisor], now: datetime) -> list[rpc.Supervisor]:
     uids = [one.instance_uid for one in supervisors]
     commands = await control.store.latest_commands(uids)
-    return [_supervisor(one, commands.get(one.instance_uid), control.settings.crash_loop, now) for one in supervisors]
+    received = await control.telemetry.last_received(uids)
+    answers = []
+    for one in supervisors:
+        answer = _supervisor(one, commands.get(one.instance_uid), control.settings.crash_loop, now)
+        if answer.HasField("connection_settings") and one.instance_uid in received:
+            answer.connection_settings.last_received_at.FromDatetime(received[one.instance_uid])
+        answers.append(answer)
+    return answers
 
 
 def _supervisor(
