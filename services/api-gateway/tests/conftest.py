@@ -12,6 +12,7 @@ from api_gateway.live import Hub
 from api_gateway.settings import ApiGatewaySettings
 from api_gateway.testing import MemoryEventLog, MemoryOwners, make_gateway
 from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
+from flowgate.rpc.v1 import telemetry_pb2 as telemetry
 
 TOKEN = "admin-token-of-the-tests"
 
@@ -41,8 +42,10 @@ def owners() -> MemoryOwners:
         instance_id=supervised.instance_id, collector_state="running", collector_starts=3
     )
     owners.records[supervised.instance_id] = [
-        supervisors.LogRecord(severity="ERROR", source="collector", body="it broke", attributes={"code": "1"}),
-        supervisors.LogRecord(severity="INFO", source="flowgate", body="it connected"),
+        telemetry.AgentLogRecord(
+            severity="ERROR", severity_number=17, source="collector", body="it broke", attributes_json='{"code": 1}'
+        ),
+        telemetry.AgentLogRecord(severity="INFO", severity_number=9, source="flowgate", body="it connected"),
     ]
     return owners
 

@@ -13,16 +13,15 @@ from api_gateway.schemas.description import AgentDescriptionResponse, AgentVersi
 from api_gateway.schemas.fleet import FleetSummaryResponse
 from api_gateway.schemas.gateway import GatewayListResponse, GatewayResponse
 from api_gateway.schemas.supervisor import (
-    LogsResponse,
     SupervisorAgentListResponse,
     SupervisorStatusResponse,
     UiAgentListResponse,
     UiAgentResponse,
 )
+from api_gateway.schemas.telemetry import LogsResponse, MetricsResponse
 from api_gateway.testing import MemoryOwners, make_gateway
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
 from flowgate.rpc.v1 import config_push_pb2 as configs
-from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
 
 EXTENSION = make_gateway(1).gateway
 SUPERVISED = make_gateway(2, supervised=True).gateway
@@ -34,6 +33,8 @@ READS = {
     "/version": AgentVersionResponse,
     "/config": AgentConfigResponse,
     "/status": AgentStatusResponse,
+    "/logs": LogsResponse,
+    "/metrics": MetricsResponse,
 }
 SUPERVISOR_READS = {
     "agents/{}/status": SupervisorStatusResponse,
@@ -238,18 +239,6 @@ async def test_there_is_no_supervisor_in_extension_mode(client: AsyncClient, pat
     assert response.status_code == 404
     assert "extension mode" in response.json()["detail"]
     assert f"/api/v1/gateways/{EXTENSION.gateway_id}" in response.json()["detail"]
-
-
-async def test_logs_are_records(client: AsyncClient, owners: MemoryOwners) -> None:
-    """Newest first, bounded; `since` without a zone is UTC."""
-    path = f"supervisor/agents/{SUPERVISED.instance_id}/logs"
-    body = await get(client, path + "?limit=1&since=2026-11-02T08:00:00", LogsResponse)
-    assert [(item["severity"], item["source"], item["body"]) for item in body["items"]] == [
-        ("ERROR", "collector", "it broke")
-    ]
-    question = owners.asked[-1]
-    assert isinstance(question, supervisors.ListLogRecordsRequest)
-    assert (question.limit, question.since.ToJsonString()) == (1, "2026-11-02T08:00:00Z")
 
 
 async def test_a_restart_is_accepted_and_can_be_followed(client: AsyncClient) -> None:

@@ -33,6 +33,7 @@ from api_gateway.routers import (
     session,
     supervisor_ui,
     supervisors,
+    telemetry,
     ui_agents,
 )
 from api_gateway.schemas.problem import Problem
@@ -50,6 +51,7 @@ ROUTERS = (
     gateways,
     diagnosis,
     supervisors,
+    telemetry,
     supervisor_ui,
     ui_agents,
     policies,

@@ -17,6 +17,7 @@ from flowgate.rpc.v1 import enrollment_pb2 as enrollment
 from flowgate.rpc.v1 import operations_pb2 as operations
 from flowgate.rpc.v1 import policies_pb2 as policies
 from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
+from flowgate.rpc.v1 import telemetry_pb2 as telemetry
 from flowkit.errors import NotFoundError, UnavailableError
 from flowkit.rpc import RpcClient
 
@@ -56,9 +57,8 @@ class Owners(Protocol):
         self, request: supervisors.RequestRestartRequest
     ) -> supervisors.RequestRestartResponse: ...
     async def get_command(self, request: supervisors.GetCommandRequest) -> supervisors.GetCommandResponse: ...
-    async def list_log_records(
-        self, request: supervisors.ListLogRecordsRequest
-    ) -> supervisors.ListLogRecordsResponse: ...
+    async def list_logs(self, request: telemetry.ListLogsRequest) -> telemetry.ListLogsResponse: ...
+    async def get_metrics(self, request: telemetry.GetMetricsRequest) -> telemetry.GetMetricsResponse: ...
     async def list_policies(self, request: policies.ListPoliciesRequest) -> policies.ListPoliciesResponse: ...
     async def put_policy(self, request: policies.PutPolicyRequest) -> policies.PutPolicyResponse: ...
     async def delete_policy(self, request: policies.DeletePolicyRequest) -> policies.DeletePolicyResponse: ...
@@ -132,8 +132,11 @@ class RpcOwners:
     async def get_command(self, request: supervisors.GetCommandRequest) -> supervisors.GetCommandResponse:
         return await self._ask(request, supervisors.GetCommandResponse)
 
-    async def list_log_records(self, request: supervisors.ListLogRecordsRequest) -> supervisors.ListLogRecordsResponse:
-        return await self._ask(request, supervisors.ListLogRecordsResponse)
+    async def list_logs(self, request: telemetry.ListLogsRequest) -> telemetry.ListLogsResponse:
+        return await self._ask(request, telemetry.ListLogsResponse)
+
+    async def get_metrics(self, request: telemetry.GetMetricsRequest) -> telemetry.GetMetricsResponse:
+        return await self._ask(request, telemetry.GetMetricsResponse)
 
     async def list_policies(self, request: policies.ListPoliciesRequest) -> policies.ListPoliciesResponse:
         return await self._ask(request, policies.ListPoliciesResponse)

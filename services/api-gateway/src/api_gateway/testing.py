@@ -16,6 +16,7 @@ from flowgate.rpc.v1 import enrollment_pb2 as enrollment
 from flowgate.rpc.v1 import operations_pb2 as operations
 from flowgate.rpc.v1 import policies_pb2 as policies
 from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
+from flowgate.rpc.v1 import telemetry_pb2 as telemetry
 from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
 from flowgate.supervisor.v1.events_pb2 import COMMAND_STATE_PENDING
 from flowkit import contracts
@@ -32,7 +33,8 @@ class MemoryOwners:
         fleet: gateways by gateway_id.
         configs: what config-push knows, by instance_id.
         supervisors: what supervisor-control knows, by instance_id.
-        records: log records by instance_id.
+        records: log records by instance_id, newest first.
+        metrics: answers on metrics by instance_id.
         policies: policies by name.
         tokens: enrollment tokens by token_id.
         operations: bulk operations by operation_id.
@@ -46,7 +48,8 @@ class MemoryOwners:
         self.deliveries: dict[str, configs.Delivery] = {}
         self.supervisors: dict[str, supervisors.Supervisor] = {}
         self.commands: dict[str, supervisors.Command] = {}
-        self.records: dict[str, list[supervisors.LogRecord]] = {}
+        self.records: dict[str, list[telemetry.AgentLogRecord]] = {}
+        self.metrics: dict[str, telemetry.GetMetricsResponse] = {}
         self.policies = {"default": policies.Policy(name="default", own_logs=True, own_metrics=True, own_traces=False)}
         self.tokens: dict[str, enrollment.EnrollmentToken] = {}
         self.operations: dict[str, operations.Operation] = {}
@@ -194,11 +197,29 @@ class MemoryOwners:
             raise NotFoundError("no such command")
         return supervisors.GetCommandResponse(command=self.commands[request.command_id])
 
-    async def list_log_records(self, request: supervisors.ListLogRecordsRequest) -> supervisors.ListLogRecordsResponse:
-        """The first ones."""
+    async def list_logs(self, request: telemetry.ListLogsRequest) -> telemetry.ListLogsResponse:
+        """Newest first, or with follow oldest first; a record's cursor is its number, and the filters are q and
+        source."""
         self._ask(SUPERVISOR_CONTROL, request)
-        records = self.records.get(request.instance_id, [])
-        return supervisors.ListLogRecordsResponse(records=records[: request.limit or 100])
+        if request.cursor == "bad":
+            raise InvalidError("the cursor is none of this list")
+        records = self.records.get(request.instance_id, [])  # newest first
+        for number, record in enumerate(reversed(records), 1):
+            record.cursor = f"{number:x}"
+        found = [one for one in records if request.q in one.body and request.source in ("", one.source)]
+        behind, limit = int(request.cursor or "0", 16), request.limit or 100
+        if request.follow:
+            fresh = [one for one in reversed(found) if int(one.cursor, 16) > behind][:limit] if request.cursor else []
+            end = fresh[-1].cursor if len(fresh) == limit else f"{len(records):x}"
+            return telemetry.ListLogsResponse(records=fresh, next_cursor=end)
+        rest = [one for one in found if not behind or int(one.cursor, 16) < behind]
+        more = rest[limit - 1].cursor if len(rest) > limit else ""
+        return telemetry.ListLogsResponse(records=rest[:limit], next_cursor=more)
+
+    async def get_metrics(self, request: telemetry.GetMetricsRequest) -> telemetry.GetMetricsResponse:
+        """As they were put."""
+        self._ask(SUPERVISOR_CONTROL, request)
+        return self.metrics.get(request.instance_id, telemetry.GetMetricsResponse(step_seconds=30))
 
     async def list_policies(self, request: policies.ListPoliciesRequest) -> policies.ListPoliciesResponse:
         """All."""

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 
+import orjson
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -12,6 +13,7 @@ from api_gateway.owners import CONFIG_PUSH, SUPERVISOR_CONTROL, OwnersDep, find,
 from api_gateway.routers.gateways import agent_config
 from api_gateway.schemas.diagnosis import DiagnosisResponse, diagnosis_json
 from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
+from flowgate.rpc.v1 import telemetry_pb2 as telemetry
 from flowkit.opamp import moment
 
 router = APIRouter(prefix="/api/v1/gateways", tags=["gateways"], responses=refusals(401, 422, 503))
@@ -39,7 +41,7 @@ async def get_diagnosis(owners: OwnersDep, gateway_id: str) -> Response:
         ),
         unless_down(agent_config(owners, detail.gateway), CONFIG_PUSH, partial),
         unless_down(
-            owners.list_log_records(supervisors.ListLogRecordsRequest(instance_id=uid, limit=_RECORDS)),
+            owners.list_logs(telemetry.ListLogsRequest(instance_id=uid, limit=_RECORDS)),
             SUPERVISOR_CONTROL,
             partial,
         ),
@@ -54,11 +56,11 @@ async def get_diagnosis(owners: OwnersDep, gateway_id: str) -> Response:
     return answer(diagnosis_json(detail.gateway, diagnose(known), sorted(set(partial))))
 
 
-def _record(record: supervisors.LogRecord) -> Record:
+def _record(record: telemetry.AgentLogRecord) -> Record:
     return Record(
         moment(record.timestamp),
         record.severity in ("ERROR", "FATAL"),
         record.source,
         record.body,
-        dict(record.attributes),
+        orjson.loads(record.attributes_json or "{}"),
     )

@@ -1,13 +1,23 @@
 """Gateways: the fleet's agents in both modes."""
 
-from datetime import UTC, datetime
+import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api_gateway.answers import answer, refusals
-from api_gateway.owners import CONFIG_PUSH, Owners, OwnersDep, canonical_id, find, unless_down, unless_unknown
+from api_gateway.owners import (
+    CONFIG_PUSH,
+    SUPERVISOR_CONTROL,
+    Owners,
+    OwnersDep,
+    canonical_id,
+    find,
+    unless_down,
+    unless_unknown,
+)
 from api_gateway.schemas.agent import AgentHealthResponse, AgentStatusResponse, agent_health_json, status_json
 from api_gateway.schemas.config import AgentConfigResponse, config_json
 from api_gateway.schemas.description import AgentVersionResponse, version_json
@@ -21,8 +31,12 @@ from api_gateway.schemas.gateway import (
 )
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
 from flowgate.rpc.v1 import config_push_pb2 as configs
+from flowgate.rpc.v1 import telemetry_pb2 as telemetry
+from flowkit.opamp import timestamp
 
 router = APIRouter(prefix="/api/v1/gateways", tags=["gateways"], responses=refusals(401, 422, 503))
+
+_LATEST = timedelta(minutes=5)  # metrics of a status: collectors send theirs every minute
 
 
 async def agent_config(owners: Owners, gateway: registry.Gateway) -> configs.GetAgentConfigResponse | None:
@@ -100,8 +114,15 @@ async def get_config(owners: OwnersDep, gateway_id: str) -> Response:
     responses=refusals(404),
 )
 async def get_status(owners: OwnersDep, gateway_id: str) -> Response:
-    """Health, version and configuration together; the configuration is left out when its owner does not answer."""
+    """Health, version, configuration and metrics together; what an owner does not tell is left out."""
     detail = await find(owners, gateway_id)
+    now = datetime.now(UTC)
     partial: list[str] = []
-    known = await unless_down(agent_config(owners, detail.gateway), CONFIG_PUSH, partial)
-    return answer(status_json(detail, known, partial, datetime.now(UTC)))
+    question = telemetry.GetMetricsRequest(
+        instance_id=detail.gateway.instance_id, since=timestamp(now - _LATEST), step_seconds=_LATEST.seconds
+    )
+    known, metrics = await asyncio.gather(
+        unless_down(agent_config(owners, detail.gateway), CONFIG_PUSH, partial),
+        unless_down(owners.get_metrics(question), SUPERVISOR_CONTROL, partial),
+    )
+    return answer(status_json(detail, known, metrics, sorted(partial), now))

@@ -27,6 +27,7 @@ from api_gateway.schemas.supervisor import UiAgentListResponse, UiAgentResponse,
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
 from flowgate.rpc.v1 import config_push_pb2 as configs
 from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
+from flowgate.rpc.v1 import telemetry_pb2 as telemetry
 from flowkit.errors import InvalidError
 
 router = APIRouter(prefix="/api/v1/supervisor/ui/agents", tags=["supervisor-ui"], responses=refusals(401, 422, 503))
@@ -85,7 +86,7 @@ async def get_agent(owners: OwnersDep, instance_id: str) -> Response:
         ),
         unless_down(agent_config(owners, detail.gateway), CONFIG_PUSH, partial),
         unless_down(
-            unless_unknown(owners.list_log_records(supervisors.ListLogRecordsRequest(instance_id=uid, limit=_RECENT))),
+            owners.list_logs(telemetry.ListLogsRequest(instance_id=uid, limit=_RECENT)),
             SUPERVISOR_CONTROL,
             partial,
         ),

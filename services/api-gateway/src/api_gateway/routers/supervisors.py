@@ -1,4 +1,4 @@
-"""Supervisor-managed agents: their state, description, log records, and the restart."""
+"""Supervisor-managed agents: their state, description, and the restart."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -23,14 +23,11 @@ from api_gateway.schemas.command import RestartResponse, restart_json
 from api_gateway.schemas.description import AgentDescriptionResponse, description_json
 from api_gateway.schemas.gateway import GatewayFilters, page_json
 from api_gateway.schemas.supervisor import (
-    LogsResponse,
     SupervisorAgentListResponse,
     SupervisorStatusResponse,
-    record_json,
     supervisor_status_json,
 )
 from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
-from flowkit.opamp import timestamp
 
 router = APIRouter(prefix="/api/v1/supervisor/agents", tags=["supervisor"], responses=refusals(401, 422, 503))
 
@@ -70,32 +67,6 @@ async def get_status(owners: OwnersDep, instance_id: str) -> Response:
 async def get_description(owners: OwnersDep, instance_id: str) -> Response:
     """How the agent describes itself, and what it can do."""
     return answer(description_json(await find_supervised(owners, instance_id)))
-
-
-@router.get(
-    "/{instance_id}/logs",
-    operation_id="listSupervisorLogs",
-    response_model=LogsResponse,
-    responses=refusals(404),
-)
-async def list_logs(
-    owners: OwnersDep,
-    instance_id: str,
-    limit: Annotated[int, Query(ge=1, le=1000, description="Records at most.")] = 100,
-    since: Annotated[datetime | None, Query(description="Only records that are not older; RFC 3339.")] = None,
-) -> Response:
-    """What is known of the agent, newest first: health transitions, outcomes of configurations and of commands."""
-    gateway = (await find_supervised(owners, instance_id)).gateway
-    at = since if since is None or since.tzinfo else since.replace(tzinfo=UTC)
-    request = supervisors.ListLogRecordsRequest(instance_id=gateway.instance_id, limit=limit, since=timestamp(at))
-    records = (await owners.list_log_records(request)).records
-    return answer(
-        {
-            "gateway_id": gateway.gateway_id,
-            "instance_id": gateway.instance_id,
-            "items": [record_json(record) for record in records],
-        }
-    )
 
 
 @router.post(

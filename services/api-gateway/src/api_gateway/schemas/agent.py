@@ -9,9 +9,11 @@ from pydantic import ConfigDict
 from api_gateway.schemas.config import AgentConfigResponse, config_json
 from api_gateway.schemas.description import AgentVersionResponse, version_json
 from api_gateway.schemas.gateway import HealthState, LastKnownHealth, Mode, Status, health_json, mode_of, status_of
+from api_gateway.schemas.telemetry import LatestMetrics, latest_json
 from api_gateway.schemas.values import ApiModel, nano_time, stamp
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
 from flowgate.rpc.v1 import config_push_pb2 as configs
+from flowgate.rpc.v1 import telemetry_pb2 as telemetry
 from opamp.v1 import opamp_pb2 as opamp
 
 
@@ -110,7 +112,7 @@ class AgentHealthResponse(ApiModel):
 
 
 class AgentStatusResponse(ApiModel):
-    """Health, version and configuration together."""
+    """Health, version, configuration and metrics together."""
 
     gateway_id: str
     """The gateway."""
@@ -130,6 +132,8 @@ class AgentStatusResponse(ApiModel):
     """What it is."""
     config: AgentConfigResponse | None
     """What it runs with; null when `partial` names config-push."""
+    metrics: LatestMetrics | None
+    """Its own metrics of the last minutes; null when it sends none, or when `partial` names supervisor-control."""
     partial: list[str]
     """Services that did not answer in time; their part is missing here. Usually empty."""
 
@@ -181,7 +185,11 @@ def agent_health_json(detail: registry.GatewayDetail, now: datetime) -> dict[str
 
 
 def status_json(
-    detail: registry.GatewayDetail, known: configs.GetAgentConfigResponse | None, partial: list[str], now: datetime
+    detail: registry.GatewayDetail,
+    known: configs.GetAgentConfigResponse | None,
+    metrics: telemetry.GetMetricsResponse | None,
+    partial: list[str],
+    now: datetime,
 ) -> dict[str, Any]:
     """An AgentStatusResponse; `partial` names the owners that did not answer."""
     gateway = detail.gateway
@@ -194,6 +202,7 @@ def status_json(
         "last_seen_at": stamp(gateway, "last_seen_at"),
         "health": agent_health_json(detail, now),
         "version": version_json(detail),
-        "config": None if partial else config_json(gateway, known),
+        "config": None if "config-push" in partial else config_json(gateway, known),
+        "metrics": metrics and latest_json(metrics, now),
         "partial": partial,
     }

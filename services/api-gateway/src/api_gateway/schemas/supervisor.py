@@ -1,7 +1,7 @@
 """Supervisors: their state, what is known of them as log records, and what the UI needs of each in one answer."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ConfigDict
 
@@ -38,14 +38,14 @@ from api_gateway.schemas.status import (
     remote_config_json,
     supervisor_process_json,
 )
+from api_gateway.schemas.telemetry import LogRecordBody, record_json
 from api_gateway.schemas.values import ApiModel, exact_number, stamp
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
 from flowgate.rpc.v1 import config_push_pb2 as configs
 from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
+from flowgate.rpc.v1 import telemetry_pb2 as telemetry
 from flowkit.opamp import capability_name
 from opamp.v1 import opamp_pb2 as opamp
-
-Severity = Literal["INFO", "WARN", "ERROR"]
 
 
 class SupervisorState(ApiModel):
@@ -100,32 +100,6 @@ class SupervisorStatusResponse(SupervisorState):
     """Its own telemetry and heartbeat; null when it takes no connection settings."""
     partial: list[str]
     """Services that did not answer in time; their part is missing here. Usually empty."""
-
-
-class LogRecordBody(ApiModel):
-    """Something that happened to an agent."""
-
-    timestamp: str | None
-    """When it happened."""
-    severity: Severity
-    """INFO, WARN or ERROR."""
-    source: str
-    """supervisor, collector or flowgate."""
-    body: str
-    """What happened."""
-    attributes: dict[str, str]
-    """More on it."""
-
-
-class LogsResponse(ApiModel):
-    """What is known of an agent, newest first."""
-
-    gateway_id: str
-    """The gateway."""
-    instance_id: str
-    """Its agent."""
-    items: list[LogRecordBody]
-    """Health transitions, outcomes of configurations and of commands."""
 
 
 class ActionState(ApiModel):
@@ -273,17 +247,6 @@ def supervisor_status_json(
     }
 
 
-def record_json(record: supervisors.LogRecord) -> dict[str, Any]:
-    """A LogRecordBody."""
-    return {
-        "timestamp": stamp(record, "timestamp"),
-        "severity": record.severity if record.severity in ("WARN", "ERROR") else "INFO",
-        "source": record.source,
-        "body": record.body,
-        "attributes": dict(record.attributes),
-    }
-
-
 def _action(gateway: registry.Gateway, bit: int, setting: str) -> dict[str, Any]:
     capability, reason = capability_name(bit), None
     if not gateway.capabilities & bit and mode_of(gateway) == "extension":
@@ -324,7 +287,7 @@ def ui_detail_json(
     detail: registry.GatewayDetail,
     supervisor: supervisors.GetSupervisorResponse | None,
     known: configs.GetAgentConfigResponse | None,
-    records: supervisors.ListLogRecordsResponse | None,
+    records: telemetry.ListLogsResponse | None,
     partial: list[str],
     now: datetime,
 ) -> dict[str, Any]:

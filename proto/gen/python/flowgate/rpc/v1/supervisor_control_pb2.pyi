@@ -89,27 +89,6 @@ class Command(_message.Message):
     expires_at: _timestamp_pb2.Timestamp
     def __init__(self, command_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[_events_pb2.CommandState, str]] = ..., error: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
-class LogRecord(_message.Message):
-    __slots__ = ("timestamp", "severity", "source", "body", "attributes")
-    class AttributesEntry(_message.Message):
-        __slots__ = ("key", "value")
-        KEY_FIELD_NUMBER: _ClassVar[int]
-        VALUE_FIELD_NUMBER: _ClassVar[int]
-        key: str
-        value: str
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
-    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
-    SEVERITY_FIELD_NUMBER: _ClassVar[int]
-    SOURCE_FIELD_NUMBER: _ClassVar[int]
-    BODY_FIELD_NUMBER: _ClassVar[int]
-    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
-    timestamp: _timestamp_pb2.Timestamp
-    severity: str
-    source: str
-    body: str
-    attributes: _containers.ScalarMap[str, str]
-    def __init__(self, timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., severity: _Optional[str] = ..., source: _Optional[str] = ..., body: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ...) -> None: ...
-
 class GetSupervisorRequest(_message.Message):
     __slots__ = ("instance_id",)
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -161,19 +140,3 @@ class GetCommandResponse(_message.Message):
     COMMAND_FIELD_NUMBER: _ClassVar[int]
     command: Command
     def __init__(self, command: _Optional[_Union[Command, _Mapping]] = ...) -> None: ...
-
-class ListLogRecordsRequest(_message.Message):
-    __slots__ = ("instance_id", "limit", "since")
-    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
-    LIMIT_FIELD_NUMBER: _ClassVar[int]
-    SINCE_FIELD_NUMBER: _ClassVar[int]
-    instance_id: str
-    limit: int
-    since: _timestamp_pb2.Timestamp
-    def __init__(self, instance_id: _Optional[str] = ..., limit: _Optional[int] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
-
-class ListLogRecordsResponse(_message.Message):
-    __slots__ = ("records",)
-    RECORDS_FIELD_NUMBER: _ClassVar[int]
-    records: _containers.RepeatedCompositeFieldContainer[LogRecord]
-    def __init__(self, records: _Optional[_Iterable[_Union[LogRecord, _Mapping]]] = ...) -> None: ...
