@@ -36,6 +36,7 @@ FLOWGATE_ENROLLMENT_TOKEN=$enrollment
 FLOWGATE_API_GATEWAY_ADMIN_TOKEN_SHA256=$(sha256 "$admin")
 FLOWGATE_OPAMP_GATEWAY_ENROLLMENT_TOKEN_SHA256=$(sha256 "$enrollment")
 FLOWGATE_OPAMP_GATEWAY_TELEMETRY_KEY=$(random)
+FLOWGATE_API_GATEWAY_SESSION_KEY=$(random)
 
 # They begin with a letter: nats-server reads what begins with a digit as a number.
 FLOWGATE_NATS_PASSWORD=n$(random)

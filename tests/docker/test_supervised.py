@@ -68,9 +68,20 @@ async def test_a_restart_by_the_api_is_a_new_collector(api: Api, supervised: Con
     supervisor, collector = supervised.pid_of("opampsupervisor"), supervised.pid_of("otelcol")
     ordered = await api.try_restart(instance_id)
     assert ordered.status_code == 202, ordered.text
-    await api.command(ordered.json()["command_id"], "succeeded", seconds=40)
+    await api.command(ordered.json()["command_id"], "completed", seconds=40)
     assert supervisor == supervised.pid_of("opampsupervisor")
     assert collector != supervised.pid_of("otelcol")
+
+
+async def test_logs_of_supervisor_and_collector_are_in_the_api(api: Api, instance_id: str) -> None:
+    """The supervisor sends its own by its configuration, the collector by FlowGate's offer of own telemetry."""
+
+    async def bodies(source: str) -> str:
+        answer = await api.get(f"/supervisor/agents/{instance_id}/logs?limit=1000&source={source}")
+        return "\n".join(record["body"] for record in answer["items"])
+
+    await eventually(lambda: bodies("supervisor"), seconds=30, until=lambda text: "Supervisor starting" in text)
+    await eventually(lambda: bodies("collector"), seconds=30, until=lambda text: "Everything is ready" in text)
 
 
 async def test_docker_stop_flushes_and_is_seen_at_once(
