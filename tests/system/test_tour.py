@@ -44,6 +44,8 @@ def test_the_tour_shows_every_endpoint(flowgate_up: Callable[..., Any], data_dir
         '"command_id"',
         "event: config.delivery-state-changed",
         "AcceptsRestartCommand",
+        "event: over",
+        '"state":"revoked"',
         '"status":409',
         '"status":401',
     ):
