@@ -6,12 +6,15 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from nats.js.errors import KeyNotFoundError
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from flowgate.uplink.v1 import uplink_pb2
+from flowgate.uplink.v1 import desired_pb2, uplink_pb2
+from flowkit import contracts
 from flowkit.embedded import EmbeddedNats
 from flowkit.testing import connected_bus, eventually
 from opamp.v1 import opamp_pb2
@@ -161,12 +164,33 @@ async def test_a_poller_is_handed_over_too(start_gateway, heard, open_http: Open
     assert heard.reasons(agent.uid) == []
 
 
-async def test_an_agent_that_left_one_ingress_is_known_to_the_next(start_gateway, heard, open_ws: OpenAgent) -> None:
+@pytest.fixture
+def handed_over(bus) -> Callable[..., Awaitable[None]]:
+    """Waits until the session of an agent that left lies where the next ingress looks for it."""
+
+    async def wait(agent) -> None:
+        bucket = await bus.kv(contracts.AGENT_SESSIONS)
+
+        async def saved() -> int:
+            try:
+                entry = await bucket.get(str(UUID(bytes=agent.uid)))
+            except KeyNotFoundError:
+                return -1
+            return desired_pb2.SessionState.FromString(entry.value or b"").sequence_num
+
+        await eventually(saved, until=lambda sequence_num: sequence_num == agent.sequence_num)
+
+    return wait
+
+
+async def test_an_agent_that_left_one_ingress_is_known_to_the_next(
+    start_gateway, handed_over, open_ws: OpenAgent
+) -> None:
     """Item 41: the socket broke, both replicas are up."""
     one, two = await start_gateway(), await start_gateway()
     agent = await (await open_ws(one)).start()
     await agent.close()
-    await eventually(lambda: heard.reasons(agent.uid))
+    await handed_over(agent)
     again = await open_ws(two, uid=agent.uid, sequence_num=agent.sequence_num)
     reply = await again.report()
     assert reply.flags == 0
@@ -233,13 +257,13 @@ async def test_a_retry_over_a_new_connection_announces_it(start_gateway, heard, 
     assert entries[3].connection_id != entries[0].connection_id
 
 
-async def test_an_agent_may_come_and_go_between_two_replicas(start_gateway, heard, open_ws: OpenAgent) -> None:
+async def test_an_agent_may_come_and_go_between_two_replicas(start_gateway, handed_over, open_ws: OpenAgent) -> None:
     """Item 41: the first replica still remembers an older session, and looks for the newer one."""
     one, two = await start_gateway(), await start_gateway()
     agent = await (await open_ws(one)).start()
-    for number, gateway in enumerate((two, one, two), 1):
+    for gateway in (two, one, two):
         await agent.close()
-        await eventually(lambda uid=agent.uid: len(heard.reasons(uid)), until=lambda count, n=number: count == n)
+        await handed_over(agent)
         agent = await open_ws(gateway, uid=agent.uid, sequence_num=agent.sequence_num)
         assert not (await agent.report()).flags
         assert not (await agent.healthy()).flags
