@@ -73,7 +73,7 @@ async def pollers(
 
             async def ready(agent: Supervisor) -> tuple[str, int, int, str]:
                 instance_id = await agent.instance_id()
-                gateway = await api.healthy(instance_id)
+                gateway = await api.settled(instance_id)
                 return instance_id, await agent.collector(), agent.starts_of_collector(), gateway["started_at"]
 
             config_id, *config_known = await ready(config)

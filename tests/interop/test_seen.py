@@ -34,8 +34,13 @@ async def test_supervisor_is_seen_online_and_healthy(
     [listed] = await api.gateways(management_mode="supervisor", status="online", healthy="true", q=instance_id)
     assert instance_id == listed["instance_id"]
 
+    await api.settled(instance_id)
     status = await api.get(f"/supervisor/agents/{instance_id}/status")
-    assert (status["collector_state"], status["collector_starts"]) == ("running", 1)
+    assert (status["collector_state"], status["collector_starts"]) == ("running", 2)  # own telemetry took one
+    assert status["connection"]["is_connected"] and status["connection"]["transport"] == TRANSPORTS[transport]
+    assert status["supervisor"]["started_at"] < status["collector"]["started_at"]
+    assert not status["collector"]["is_crash_looping"]
+    assert {one["name"] for one in status["capabilities"] if one["allowed"]} == set(gateway["capabilities"])
     description = await api.get(f"/supervisor/agents/{instance_id}/description")
     assert instance_id == description["identifying_attributes"]["service.instance.id"]
     assert description["non_identifying_attributes"]["fg.labels.site"] == "plant-1"

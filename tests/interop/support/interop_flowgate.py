@@ -150,6 +150,20 @@ class Api:
 
         return await eventually(lambda: self.gateway(agent), seconds=seconds, until=is_well)
 
+    async def settled(self, agent: str, seconds: float = 45.0) -> Json:
+        """The gateway of a supervisor, as soon as it has taken the offer of own telemetry, which restarts its collector
+        once, and is healthy again. Over HTTP the offer may wait for the next poll."""
+
+        async def has_restarted() -> bool:
+            status = await self.get(f"/supervisor/agents/{agent}/status")
+            offered, collector = status["own_telemetry"], status["collector"]
+            if offered["state"] != "offered" or collector["state"] != "running":
+                return False
+            return bool(collector["started_at"] > offered["offered_at"])
+
+        await eventually(has_restarted, seconds=seconds)
+        return await self.healthy(agent)
+
     async def restarted(self, agent: str, before: Json, seconds: float = 20.0) -> Json:
         """The gateway, as soon as its collector is healthy and has been started since `before`."""
 
