@@ -142,6 +142,13 @@ def enroll(
         str | None, typer.Option(help="The collector that the supervisor runs. Default: otelcol-contrib.")
     ] = None,
     storage: Annotated[str, typer.Option(help="Folder of the supervisor.")] = "./supervisor-storage",
+    token_name: Annotated[
+        str | None,
+        typer.Option(help="Make a new enrollment token of this name for it; see `flowgate tokens`."),
+    ] = None,
+    token_label: Annotated[
+        list[str] | None, typer.Option(help="key=value for the agents that come with the new token.")
+    ] = None,
     connection: ConnectionOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
@@ -150,9 +157,11 @@ def enroll(
     With `supervisor` it is a supervisor.yaml for opampsupervisor, with `extension` a collector configuration.
     """
     from flowgate_cli import connection as connections
-    from flowgate_cli.enroll import configuration
+    from flowgate_cli.enroll import configuration, with_new_token
 
     found = connections.find(connection, data_dir)
+    if token_name is not None:
+        found = with_new_token(found, token_name, dict(map(tokens.pair, token_label or [])))
     text = configuration(mode, found, transport, endpoint, executable, storage)
     if file is None:
         typer.echo(text, nl=False)

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from dataclasses import replace
 
+from flowgate_cli.api import Api
 from flowgate_cli.connection import Connection
 from flowgate_cli.errors import CommandError
 
@@ -87,6 +89,17 @@ def configuration(
         tls = "\n        tls: {insecure: true}" if where.startswith("ws://") else ""
         return EXTENSION.format(transport=transport, endpoint=where, token=token, tls=tls)
     raise CommandError(f"there is no mode {mode!r}; use supervisor or extension", 2)
+
+
+def with_new_token(connection: Connection, name: str, labels: dict[str, str]) -> Connection:
+    """The same FlowGate with an enrollment token that was just made there.
+
+    Raises:
+        CommandError: the API does not make one.
+    """
+    with Api(connection) as api:
+        made = api.call("POST", "/enrollment-tokens", json={"name": name, "labels": labels})
+    return replace(connection, enrollment_token=made["token"])
 
 
 def endpoint(opamp_url: str, transport: str) -> str:

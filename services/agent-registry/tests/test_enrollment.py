@@ -7,18 +7,26 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from agent_registry import enrollment_handlers, handlers
+from agent_registry import app, enrollment_handlers, handlers
 from agent_registry.presence import Presence
 from agent_registry.registry import Registry
 from agent_registry.settings import Settings
 from flowgate.agent.v1 import events_pb2 as facts
 from flowgate.rpc.v1 import agent_registry_pb2, enrollment_pb2
 from flowgate.uplink.v1 import desired_pb2, uplink_pb2
-from flowkit import contracts, db, tokens
+from flowkit import contracts, db, outbox, tokens
 from flowkit.errors import ConflictError, InvalidError, NotFoundError
 from flowkit.opamp import timestamp
 from flowkit.outbox import Desired, Effect, KvPut
-from flowkit.testing import EXTENSION, SUPERVISOR, make_description, make_report, rolled_back
+from flowkit.testing import (
+    EXTENSION,
+    SUPERVISOR,
+    connected_bus,
+    eventually,
+    make_description,
+    make_report,
+    rolled_back,
+)
 from opamp.v1 import opamp_pb2
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -242,3 +250,26 @@ async def test_two_replicas_count_each_agent_once(fresh_database_url: Callable[[
             assert ((await token_of(registry, token_id)).uses, len(await fleet(registry))) == (40, 40)
     finally:
         await database.close()
+
+
+async def test_the_bucket_follows_the_database_after_a_loss(
+    fresh_database_url: Callable[[str], str], fresh_nats_url: str
+) -> None:
+    """A live token that the bucket lacks is put, an entry without a live token is removed; then nothing is to do."""
+    database = await db.connect(fresh_database_url("agent_registry"), 2)
+    async with connected_bus(fresh_nats_url) as bus:
+        relay = asyncio.ensure_future(outbox.Relay(database, bus).run())
+        try:
+            async with database.transaction() as connection:
+                made, _ = await create(Registry.on(connection, PRESENCE, Settings()))  # its entry is lost
+            bucket = await bus.kv(contracts.AGENT_CREDENTIALS)
+            await bucket.put("stale", b"x")
+            assert await app.mirror_credentials(bus, database)
+            await eventually(lambda: bucket.keys(), until=lambda keys: keys == [made.enrollment_token.token_id])
+            assert await app.mirror_credentials(bus, database)
+            async with database.transaction() as connection:
+                assert await connection.fetchval("SELECT count(*) FROM outbox") == 0
+        finally:
+            relay.cancel()
+            await asyncio.gather(relay, return_exceptions=True)
+            await database.close()

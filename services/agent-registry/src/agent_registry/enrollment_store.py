@@ -45,6 +45,13 @@ class EnrollmentStore:
         )
         return [_token(row) for row in rows]
 
+    async def live(self) -> list[EnrollmentToken]:
+        """Tokens that are live, kept so until the transaction ends."""
+        rows = await self._connection.fetch(
+            f"SELECT {_COLUMNS} FROM enrollment_tokens WHERE is_live ORDER BY token_id FOR SHARE"
+        )
+        return [_token(row) for row in rows]
+
     async def save_uses(self, tokens: Sequence[EnrollmentToken]) -> None:
         """Write how often tokens were used."""
         await self._connection.execute(
