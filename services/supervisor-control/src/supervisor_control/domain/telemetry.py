@@ -74,10 +74,7 @@ class Place(NamedTuple):
         if not re.fullmatch(r"[0-9a-f]{1,14}-[0-9a-f]{1,15}-[0-9a-f]{1,15}", cursor):
             raise InvalidError("the cursor is none of this list")
         microseconds, number, transaction_id = (int(part, 16) for part in cursor.split("-"))
-        try:
-            return cls(EPOCH + timedelta(microseconds=microseconds), number, transaction_id)
-        except OverflowError:
-            raise InvalidError("the cursor is none of this list") from None
+        return cls(EPOCH + timedelta(microseconds=microseconds), number, transaction_id)
 
 
 @dataclass(frozen=True)
