@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flowgate_cli import agents, events, gateway, operations, tokens
+from flowgate_cli import agents, diagnosis, events, gateway, operations, policies, tokens
 from flowgate_cli.errors import CommandError
 from flowgate_cli.options import ConnectionOption, DataDirOption
 
@@ -20,7 +20,9 @@ app.add_typer(agents.app, name="agents")
 app.add_typer(events.app, name="events")
 app.add_typer(gateway.app, name="gateway")
 app.add_typer(operations.app, name="operations")
+app.add_typer(policies.app, name="policies")
 app.add_typer(tokens.app, name="tokens")
+agents.app.command("diagnose", epilog=agents.EXIT_CODES)(diagnosis.diagnose)
 app.command("status")(agents.status)
 
 
