@@ -215,8 +215,11 @@ def _progress(operation: Json) -> str:
 
 def _print(operation: Json, targets: list[Json]) -> None:
     terminal = output.console()
-    head = "would be" if operation["dry_run"] else operation["operation_id"]
-    terminal.print(f"{operation['action']} {head}: {_progress(operation)}")
+    if operation["dry_run"]:
+        text = f"would be begun for {operation['waiting']} agents, {operation['max_unavailable']} at a time"
+        terminal.print(f"{operation['action']} {text}; {operation['skipped']} would be skipped")
+    else:
+        terminal.print(f"{operation['action']} {operation['operation_id']}: {_progress(operation)}")
     if not targets:
         return
     table = output.table(("NAME", "STATE", "REASON", "INSTANCE ID"))

@@ -211,7 +211,9 @@ async def test_an_extension_that_reloads_is_not_kept_out_for_long(registry: Regi
     )
     await handlers.agents_reported(registry, [gone], NOW)
     again = await come(registry, 2, token=token, capabilities=EXTENSION, host="a", at=NOW + timedelta(seconds=11))
-    assert isinstance(again[0], facts.AgentReidentified)
+    assert again[0] == Desired(str(UUID(int=2)), "refusal", None)
+    assert isinstance(again[1], facts.AgentReidentified)
+    assert await enrollment_handlers.sweep_enrollment(registry, NOW + timedelta(hours=2)) == []
 
 
 async def test_what_is_over_is_removed(registry: Registry) -> None:

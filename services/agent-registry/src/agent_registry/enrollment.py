@@ -66,20 +66,23 @@ class Admission:
             return f"its enrollment token {token.name!r} is used up: it is good for {agents}; give this one another"
         return ""
 
-    def take(self, instance_uid: UUID, credential_id: str, at: datetime) -> tuple[dict[str, str], list[Effect]]:
-        """Count an agent that is not refused; returns the labels that it gets, and the end of an earlier refusal."""
-        effects: list[Effect] = []
-        if instance_uid in self._refused_before or instance_uid in self.refused:
-            self.refused.pop(instance_uid, None)
-            self.forgiven.add(instance_uid)
-            effects.append(Desired(str(instance_uid), "refusal", None))
+    def welcome(self, instance_uid: UUID) -> list[Effect]:
+        """The end of an earlier refusal of an agent that has a gateway now, by whatever way."""
+        if instance_uid not in self._refused_before and instance_uid not in self.refused:
+            return []
+        self.refused.pop(instance_uid, None)
+        self.forgiven.add(instance_uid)
+        return [Desired(str(instance_uid), "refusal", None)]
+
+    def take(self, credential_id: str, at: datetime) -> dict[str, str]:
+        """Count an agent that is not refused; returns the labels that it gets."""
         token = self._tokens.get(credential_id)
         if credential_id in UNLIMITED or token is None:
-            return {}, effects
+            return {}
         last = max(at, token.last_used_at or at)
         changed = replace(token, uses=token.uses + 1, last_used_at=last)
         self._tokens[credential_id] = self.used[credential_id] = changed
-        return dict(token.labels), effects
+        return dict(token.labels)
 
     def refuse(self, instance_uid: UUID, credential_id: str, reason: str, until: datetime) -> Desired:
         """Send an agent away: it is told why. The wish is named after the credential, since with another one the agent

@@ -114,10 +114,13 @@ async def revoke_token(registry: Registry, request: rpc.RevokeEnrollmentTokenReq
 async def sweep_enrollment(registry: Registry, now: datetime) -> Sequence[Effect]:
     """End tokens and refusals whose time is over. What other owners kept of a refused agent goes with the refusal."""
     effects: list[Effect] = [enrollment.credential(one) for one in await registry.enrollment.end_expired(now)]
-    for instance_uid in await registry.enrollment.end_refusals(now):
+    over = await registry.enrollment.end_refusals(now)
+    strangers = set(await registry.store.unknown(over)) if over else set()
+    for instance_uid in over:
         effects.append(Desired(str(instance_uid), "refusal", None))
-        removed = facts.GatewayRemoved(instance_uid=str(instance_uid), occurred_at=timestamp(now), reason="deleted")
-        effects.append(removed)
+        if instance_uid in strangers:
+            fact = facts.GatewayRemoved(instance_uid=str(instance_uid), occurred_at=timestamp(now), reason="deleted")
+            effects.append(fact)
     return effects
 
 

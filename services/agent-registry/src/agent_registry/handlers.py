@@ -47,6 +47,8 @@ async def agents_reported(registry: Registry, reports: Sequence[Report], now: da
         gateway = gateways.get(report.uid)
         if gateway is None:
             gateway, told = await _gateway_of_unknown(registry, report, gateways, admission, now)
+            if gateway is not None:
+                effects += admission.welcome(report.uid)
             effects += told
             if gateway is None:
                 continue
@@ -112,8 +114,8 @@ async def _gateway_of_unknown(
     if reason := admission.refusal(credential_id, report.received_at):
         patience = await enrollment_handlers.patience(registry, report)
         return None, [admission.refuse(report.uid, credential_id, reason, now + patience)]
-    labels, told = admission.take(report.uid, credential_id, report.received_at)
-    return domain.new_gateway(report, uuid4(), labels), told
+    labels = admission.take(credential_id, report.received_at)
+    return domain.new_gateway(report, uuid4(), labels), []
 
 
 async def supervisor_status_changed(
