@@ -195,6 +195,7 @@ class GatewaySupervisor(Supervisor):
             "FLOWGATE_TELEMETRY_URL": flowgate.endpoint("http").removesuffix("/v1/opamp"),
             "FLOWGATE_INSTANCE_UID": self.uid,
             "FLOWGATE_CONFIG_APPLY_TIMEOUT": "2s",
+            "FLOWGATE_LOG_LEVEL": "debug",  # it tells there when it starts a collector
         }
         super().__init__(binaries, folder, flowgate, transport, token, environment | more)
         text = (GATEWAY / "supervisor.yaml").read_text()
