@@ -85,3 +85,15 @@ def test_make_env_makes_secrets_of_its_own(tmp_path: Path) -> None:
     command = [TOOLS / "docker-compose", "--env-file", one, "--file", ROOT / "docker-compose.yml", "config", "--quiet"]
     done = _run(*command)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_without_an_engine_the_tests_are_told_by_name() -> None:
+    """They do not count as passed: each is named with the reason."""
+    this = Path(__file__).parent
+    arguments = ["-p", "no:cacheprovider", "--rootdir", ROOT, "-c", ROOT / "pyproject.toml", this / "test_settings.py"]
+    done = _run(sys.executable, "-m", "pytest", *arguments, FLOWGATE_TEST_DOCKER="off")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = done.stdout.partition("Docker tests that were NOT RUN")[2]
+    assert "reason: FLOWGATE_TEST_DOCKER is off" in told
+    assert "tests/docker/test_settings.py::test_several_wrong_settings_are_told_at_once" in told
+    assert "passed" not in done.stdout

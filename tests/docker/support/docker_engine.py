@@ -68,6 +68,8 @@ def engine(cache: Path) -> Iterator[Engine]:
     Raises:
         NoEngineError: none answers and none can be started.
     """
+    if os.environ.get("FLOWGATE_TEST_DOCKER") == "off":
+        raise NoEngineError("FLOWGATE_TEST_DOCKER is off")
     with tempfile.TemporaryDirectory(prefix="flowgate-docker-") as name:
         folder = Path(name)
         docker = shutil.which("docker")
