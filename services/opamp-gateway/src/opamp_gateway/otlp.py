@@ -150,50 +150,51 @@ def pieces(signal: Signal, request: Any, limit: int) -> tuple[list[bytes], int]:
         if len(data) <= limit:
             found.append(data)
             continue
-        halves = list(_halves(signal, part))
-        if halves:
-            waiting += reversed(halves)  # the first half is next
+        parts = list(_parts(signal, part, len(data) * 5 // (limit * 4) + 2))
+        if parts:
+            waiting += reversed(parts)  # the first is next
         else:
             rejected += sum(_count(signal, resource) for resource in getattr(part, signal.resources))
     return found, rejected
 
 
-def _halves(signal: Signal, request: Any) -> Iterator[Any]:
-    """The request cut in two: between resources, else between scopes, else between records; nothing for one record."""
+def _parts(signal: Signal, request: Any, count: int) -> Iterator[Any]:
+    """The request cut: between resources, else between scopes, else between records; nothing for one record."""
     resources = getattr(request, signal.resources)
     if len(resources) > 1:
-        for some in _cut(resources):
-            half = signal.request()
-            getattr(half, signal.resources).extend(some)
-            yield half
+        for some in _cut(resources, count):
+            part = signal.request()
+            getattr(part, signal.resources).extend(some)
+            yield part
         return
     (resource,) = resources
     scopes = getattr(resource, signal.scopes)
     if len(scopes) > 1:
-        for some in _cut(scopes):
-            half, empty = _same_resource(signal, resource)
+        for some in _cut(scopes, count):
+            part, empty = _same_resource(signal, resource)
             getattr(empty, signal.scopes).extend(some)
-            yield half
+            yield part
     elif scopes and len(getattr(scopes[0], signal.records)) > 1:
-        for some in _cut(getattr(scopes[0], signal.records)):
-            half, empty = _same_resource(signal, resource)
+        for some in _cut(getattr(scopes[0], signal.records), count):
+            part, empty = _same_resource(signal, resource)
             scope = getattr(empty, signal.scopes).add(schema_url=scopes[0].schema_url)
             scope.scope.CopyFrom(scopes[0].scope)
             getattr(scope, signal.records).extend(some)
-            yield half
+            yield part
 
 
-def _cut(items: Any) -> tuple[Any, Any]:
-    middle = len(items) // 2
-    return items[:middle], items[middle:]
+def _cut(items: Any, count: int) -> Iterator[Any]:
+    """At least two runs of the items, of nearly the same length."""
+    length = max(1, len(items) // count)
+    return (items[start : start + length] for start in range(0, len(items), length))
 
 
 def _same_resource(signal: Signal, resource: Any) -> tuple[Any, Any]:
     """A request for the same resource, and the place in it for scopes."""
-    half = signal.request()
-    empty = getattr(half, signal.resources).add(schema_url=resource.schema_url)
+    part = signal.request()
+    empty = getattr(part, signal.resources).add(schema_url=resource.schema_url)
     empty.resource.CopyFrom(resource.resource)
-    return half, empty
+    return part, empty
 
 
 def _count(signal: Signal, resource: Any) -> int:

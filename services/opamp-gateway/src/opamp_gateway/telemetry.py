@@ -10,8 +10,6 @@ from functools import partial
 from typing import Any
 from zlib import crc32
 
-from google.protobuf.message import Message
-
 from flowgate.uplink.v1 import telemetry_pb2
 from flowkit import tokens
 from flowkit.telemetry import get_log
@@ -27,6 +25,7 @@ Answer = Callable[[int, bytes, Headers], None]
 """(status, body, headers); does nothing when the client is gone."""
 
 _PIECE = MAX_ENTRY - 1024  # bytes of an export request in one entry; the rest is for what is said about it
+_SLOW = 256 * 1024  # bytes of a request that is read aside
 _NO_INSTANCE = (
     f"resource attribute {otlp.INSTANCE_ID} has to be the agent's instance_uid, a UUID: set it in the resource section"
 )
@@ -89,7 +88,7 @@ class Telemetry:
         )
         self._shards.stored, self._shards.refused = self._stored, self._refused
         self._loop = asyncio.get_running_loop()
-        self._converter = ThreadPoolExecutor(1, "otlp-json")
+        self._reader = ThreadPoolExecutor(1, "otlp")
         self._tasks: set[asyncio.Task[None]] = set()
         if not self._key:
             log.warning("telemetry.off", reason="FLOWGATE_OPAMP_GATEWAY_TELEMETRY_KEY is not set")
@@ -125,59 +124,41 @@ class Telemetry:
 
     def take(self, answer: Answer, export: Export, body: bytes) -> None:
         """A whole request; answered once, whatever becomes of it."""
-        if export.is_json:  # takes fifty times as long as protobuf: aside, so that agents are served in between
-            task = self._loop.create_task(self._take_json(answer, export, body))
+        read = partial(_read, export, body)
+        if export.is_json or len(body) > _SLOW:  # JSON takes fifty times as long as protobuf
+            task = self._loop.create_task(self._take_aside(answer, export, read))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
-            self._take(answer, export, body, partial(otlp.decode, export.signal, body, False))
+            self._take(answer, export, read)
 
-    async def _take_json(self, answer: Answer, export: Export, body: bytes) -> None:
-        decoding = self._loop.run_in_executor(self._converter, otlp.decode, export.signal, body, True)
-        await asyncio.wait({decoding})
-        self._take(answer, export, None, decoding.result)
+    async def _take_aside(self, answer: Answer, export: Export, read: "Callable[[], _Content]") -> None:
+        """Read the request in a thread, so that agents are served in between."""
+        reading = self._loop.run_in_executor(self._reader, read)
+        await asyncio.wait({reading})
+        self._take(answer, export, reading.result)
 
-    def _take(self, answer: Answer, export: Export, body: bytes | None, decoded: Callable[[], Message]) -> None:
+    def _take(self, answer: Answer, export: Export, read: "Callable[[], _Content]") -> None:
         try:
-            self._put(answer, export, body, decoded())
+            self._put(answer, export, read())
         except otlp.UndecodableError as error:
             self._fail(answer, export, 400, str(error))
         except Exception:
             log.exception("telemetry.failed", signal=export.signal.noun)
             self._fail(answer, export, 500, "internal error")
 
-    def _put(self, answer: Answer, export: Export, body: bytes | None, request: Any) -> None:
-        """Put the request on its way; `body` is its serialized form if there is one already."""
-        signal = export.signal
-        parts, nameless = ({export.owner: request}, 0) if export.owner else otlp.by_agent(signal, request)
-        entries: list[tuple[bytes, bytes]] = []
-        too_large = 0
-        for uid, part in parts.items():
-            if part is request and body is not None and len(body) <= _PIECE:
-                entries.append((uid, body))
-            else:
-                cut, lost = otlp.pieces(signal, part, _PIECE)
-                entries += [(uid, piece) for piece in cut]
-                too_large += lost
-        reasons = [
-            *([f"{nameless} {signal.noun}: {_NO_INSTANCE}"] if nameless else []),
-            *([f"{too_large} {signal.noun}: {_TOO_LARGE}"] if too_large else []),
-        ]
-        entries = [entry for entry in entries if entry[1]]
-        waiting = _Waiting(answer, export, len(entries), nameless + too_large, "; ".join(reasons))
-        if not entries:
+    def _put(self, answer: Answer, export: Export, content: "_Content") -> None:
+        waiting = _Waiting(answer, export, len(content.pieces), content.rejected, content.reason)
+        if not content.pieces:
             self._succeed(waiting)
             return
         if self._shards.is_full:
             self._fail(answer, export, 503, "busy, come again later")
             return
         now = time.time_ns()
-        for uid, data in entries:
+        for uid, piece in content.pieces:
             entry = telemetry_pb2.TelemetryEntry(
-                instance_uid=uid,
-                signal=signal.number,
-                received_at_unix_nano=now,
-                export_request=tokens.redact_bytes(data),
+                instance_uid=uid, signal=export.signal.number, received_at_unix_nano=now, export_request=piece
             )
             self._shards.add(crc32(uid) % self._count, framed(entry.SerializeToString()), waiting)
 
@@ -208,4 +189,35 @@ class Telemetry:
         await self._shards.drain(seconds)
         for task in list(self._tasks):
             task.cancel()
-        self._converter.shutdown(wait=False, cancel_futures=True)
+        self._reader.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What an export request holds."""
+
+    pieces: list[tuple[bytes, bytes]]
+    """Agent and serialized request, each small enough for an entry, issued tokens masked."""
+    rejected: int
+    reason: str
+
+
+def _read(export: Export, body: bytes) -> _Content:
+    """Raises otlp.UndecodableError."""
+    signal = export.signal
+    request: Any = otlp.decode(signal, body, export.is_json)
+    parts, nameless = ({export.owner: request}, 0) if export.owner else otlp.by_agent(signal, request)
+    pieces: list[tuple[bytes, bytes]] = []
+    too_large = 0
+    for uid, part in parts.items():
+        if part is request and not export.is_json and len(body) <= _PIECE:
+            cut, lost = [body], 0
+        else:
+            cut, lost = otlp.pieces(signal, part, _PIECE)
+        pieces += [(uid, tokens.redact_bytes(piece)) for piece in cut if piece]
+        too_large += lost
+    reasons = [
+        *([f"{nameless} {signal.noun}: {_NO_INSTANCE}"] if nameless else []),
+        *([f"{too_large} {signal.noun}: {_TOO_LARGE}"] if too_large else []),
+    ]
+    return _Content(pieces, nameless + too_large, "; ".join(reasons))
