@@ -243,7 +243,7 @@ async def test_killed_services_lose_nothing_and_double_nothing(flowgate_up: Call
     connection = await asyncpg.connect(database)
     stored = await connection.fetch("SELECT delivery_id, state FROM config_push.deliveries WHERE is_latest")
     lines = await connection.fetch(
-        "SELECT instance_uid, body, count(*) FROM supervisor_control.log_records WHERE source = 'supervisor'"
+        "SELECT instance_uid, body, count(*) FROM supervisor_control.agent_logs WHERE source = 'supervisor'"
         " GROUP BY 1, 2 HAVING count(*) > 1"
     )
     await connection.close()

@@ -42,6 +42,8 @@ def test_the_tour_shows_every_endpoint(flowgate_up: Callable[..., Any], data_dir
         '"delivery_id"',
         '"line":',
         '"command_id"',
+        "event: log",
+        '"step_seconds":60',
         "event: config.delivery-state-changed",
         "AcceptsRestartCommand",
         "event: over",
