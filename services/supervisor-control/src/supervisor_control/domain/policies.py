@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -67,6 +68,15 @@ class Connection:
     own_traces_url: str = ""
     heartbeat_interval_seconds: int = 0
 
+    @cached_property
+    def _ends(self) -> tuple[bytes, bytes]:
+        """The lines that are hashed, before and behind the agent's uid; the same for all agents."""
+        lines = f"connection settings 1\nheartbeat {self.heartbeat_interval_seconds}".encode()
+        if not self.has_own_telemetry:
+            return lines, b""
+        triple = "".join(f"\n{name} {url}" for name, url in zip(_SIGNALS, self.triple, strict=True))
+        return lines + b"\nagent ", triple.encode()
+
     @property
     def triple(self) -> tuple[str, str, str]:
         """What the collector's own configuration comes from."""
@@ -75,10 +85,8 @@ class Connection:
     def digest(self, uid: UUID) -> bytes:
         """SHA-256 over the settings. The agent is in it, since its telemetry token is made from its uid: under a new
         one it needs another offer."""
-        lines = ["connection settings 1", f"heartbeat {self.heartbeat_interval_seconds}"]
-        if self.has_own_telemetry:
-            lines += [f"agent {uid}", *(f"{name} {url}" for name, url in zip(_SIGNALS, self.triple, strict=True))]
-        return hashlib.sha256("\n".join(lines).encode()).digest()
+        start, end = self._ends
+        return hashlib.sha256(start + uid.bytes + end if end else start).digest()
 
     def as_dict(self) -> dict[str, Any]:
         """For the store."""
@@ -87,21 +95,6 @@ class Connection:
 
 _SIGNALS = ("logs", "metrics", "traces")
 NOTHING = Connection()
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What a change of policies does.
-
-    Attributes:
-        matching: agents that the policy's selector matches.
-        offers: agents that get another offer.
-        restarts: of these, those whose collectors restart.
-    """
-
-    matching: int = 0
-    offers: int = 0
-    restarts: int = 0
 
 
 def check(policy: Policy) -> None:
@@ -161,7 +154,7 @@ def wanted(supervisor: Supervisor, said: Policy, base_url: str) -> Connection | 
     """
     bits = supervisor.capabilities
     heartbeat = said.heartbeat_interval_seconds or 0
-    if not heartbeat and supervisor.connection is not None and supervisor.connection["heartbeat_interval_seconds"]:
+    if not heartbeat and has_heartbeat(supervisor):
         heartbeat = USUAL_HEARTBEAT_SECONDS  # an interval cannot be taken back, only set to another
     settings = Connection(heartbeat_interval_seconds=heartbeat if bits & REPORTS_HEARTBEAT else 0)
     if base_url and bits & OWN_TELEMETRY:
@@ -174,6 +167,11 @@ def wanted(supervisor: Supervisor, said: Policy, base_url: str) -> Connection | 
             own_traces_url=f"{base}/v1/traces" if said.own_traces and bits & REPORTS_TRACES else "",
         )
     return None if settings == NOTHING else settings
+
+
+def has_heartbeat(supervisor: Supervisor) -> bool:
+    """Whether the agent was offered an interval."""
+    return supervisor.connection is not None and bool(supervisor.connection["heartbeat_interval_seconds"])
 
 
 def is_settled(supervisor: Supervisor, settings: Connection | None) -> bool:

@@ -1,7 +1,6 @@
 """Policies, and the offers of connection settings that follow from them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from flowgate.rpc.v1 import policies_pb2 as rpc
@@ -18,21 +17,25 @@ UNLABELLED = timedelta(seconds=60)  # time that the registry has to tell an agen
 
 
 class Settler:
-    """Tells what agents should have, policies read once."""
+    """Tells what agents should have. As policies see them a fleet has few kinds of agents; each is looked at once."""
 
     def __init__(self, policies: Iterable[Policy], base_url: str) -> None:
         self._ordered = domain.in_order(policies)
         self._base_url = base_url
-        self._said: dict[frozenset[tuple[str, str]], Policy] = {}
+        self._keys = sorted({key for one in self._ordered for key in one.selector})
+        self._said: dict[tuple[str | None, ...], Policy] = {}
+        self._wanted: dict[tuple[object, ...], domain.Connection | None] = {}
 
     def wanted(self, supervisor: Supervisor) -> domain.Connection | None:
         """The settings that an agent should have."""
         labels = supervisor.labels or {}
-        key = frozenset(labels.items())
-        said = self._said.get(key)
-        if said is None:
-            said = self._said[key] = domain.resolve(self._ordered, labels)
-        return domain.wanted(supervisor, said, self._base_url)
+        place = tuple(labels.get(key) for key in self._keys)
+        kind = (place, supervisor.capabilities, domain.has_heartbeat(supervisor))
+        if kind not in self._wanted:
+            if place not in self._said:
+                self._said[place] = domain.resolve(self._ordered, labels)
+            self._wanted[kind] = domain.wanted(supervisor, self._said[place], self._base_url)
+        return self._wanted[kind]
 
 
 async def converge(control: Control, supervisors: Sequence[Supervisor]) -> list[Effect]:
@@ -109,7 +112,7 @@ async def _apply(
     control: Control, policies: Iterable[Policy], changed: Policy | None, *, dry_run: bool
 ) -> tuple[rpc.PolicyEffect, list[Effect]]:
     settler = Settler(policies, control.settings.telemetry_url)
-    effect = domain.Effect(await control.policies.count_matching(changed.selector) if changed else 0)
+    told = rpc.PolicyEffect(matching=await control.policies.count_matching(changed.selector) if changed else 0)
     wishes: list[Effect] = []
     async for page in control.policies.offerable():
         due = []
@@ -119,13 +122,12 @@ async def _apply(
                 continue
             due.append(one.instance_uid)
             if settings is not None and settings.digest(one.instance_uid) != one.connection_hash:
-                restarts = domain.restarts(one, settings)
-                effect = replace(effect, offers=effect.offers + 1, restarts=effect.restarts + restarts)
+                told.offers += 1
+                told.restarts += domain.restarts(one, settings)
         if due and not dry_run:
-            supervisors = list((await control.store.load(due)).values())
+            supervisors = await control.policies.lock(due)
             wishes += [wish for one in supervisors for wish in domain.converge(one, settler.wanted(one))]
             await control.store.save_connections(supervisors)
-    told = rpc.PolicyEffect(matching=effect.matching, offers=effect.offers, restarts=effect.restarts)
     return told, wishes
 
 

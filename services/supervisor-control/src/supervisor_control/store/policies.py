@@ -4,12 +4,17 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
+import asyncpg
+
 from flowkit.db import Connection, signed, unsigned
 from supervisor_control.domain.policies import OFFERABLE, Policy
 from supervisor_control.domain.supervisors import Supervisor
 
 _POLICY = "name, selector, own_logs, own_metrics, own_traces, heartbeat_interval_seconds, updated_at, updated_by"
-_LIGHT = "instance_uid, capabilities, connected_at, updated_at, labels, connection_hash, connection, wanted_hash"
+_LIGHT = (
+    "instance_uid, capabilities, connected_at, updated_at, labels, connection_hash, connection, offered_at,"
+    " wanted_hash, wanted_connection"
+)
 _PAGE = 2000  # agents looked at at once
 
 
@@ -65,10 +70,19 @@ class PolicyStore:
                 signed(OFFERABLE),
                 _PAGE,
             )
-            yield [Supervisor(**{**row, "capabilities": unsigned(row["capabilities"])}) for row in rows]
+            yield [_supervisor(row) for row in rows]
             if len(rows) < _PAGE:
                 return
             after = rows[-1]["instance_uid"]
+
+    async def lock(self, instance_uids: Sequence[UUID]) -> list[Supervisor]:
+        """The same of these agents, locked."""
+        rows = await self._connection.fetch(
+            f"SELECT {_LIGHT} FROM supervisors WHERE instance_uid = ANY($1::uuid[]) AND labels IS NOT NULL"
+            " ORDER BY instance_uid FOR UPDATE",
+            instance_uids,
+        )
+        return [_supervisor(row) for row in rows]
 
     async def count_matching(self, selector: dict[str, str]) -> int:
         """Agents whose labels hold all of these."""
@@ -76,3 +90,7 @@ class PolicyStore:
             "SELECT count(*) FROM supervisors WHERE coalesce(labels, '{}') @> $1::jsonb", selector
         )
         return count
+
+
+def _supervisor(row: asyncpg.Record) -> Supervisor:
+    return Supervisor(**{**row, "capabilities": unsigned(row["capabilities"])})
