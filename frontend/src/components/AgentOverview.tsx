@@ -1,0 +1,201 @@
+import { Accordion, Grid, Paper, Stack, Text, Title } from '@mantine/core'
+import { useQuery } from '@tanstack/react-query'
+import type { ReactNode } from 'react'
+import { Link } from 'react-router'
+import type { Gateway } from '../services/api'
+import { queries } from '../services/queries'
+import { CAPABILITIES } from './capabilities'
+import { Facts } from './Facts'
+import { HealthTree } from './HealthTree'
+import { LabelEditor } from './LabelEditor'
+import { duration, RelativeTime } from './RelativeTime'
+import { Shown } from './States'
+import { SupervisorStatus } from './SupervisorStatus'
+
+/** Who the agent is, how it does, and what it can do. */
+export function AgentOverview({ gateway }: { gateway: Gateway }) {
+  const health = useQuery(queries.health(gateway.instance_id))
+  return (
+    <Grid gap="md">
+      <Grid.Col span={{ base: 12, md: 7 }}>
+        <Section title="Health">
+          <Shown query={health} what="Its health cannot be shown">
+            {(data) => {
+              const known = data.last_known
+              const error = known?.last_error ?? data.last_error
+              return (
+                <Stack gap="xs">
+                  {known && (
+                    <Text size="sm" c="dimmed">
+                      It is not connected. This is what it reported last:
+                    </Text>
+                  )}
+                  <Text size="sm">
+                    {known
+                      ? (known.health_status ?? 'no state given')
+                      : data.state === 'unknown'
+                        ? 'It has not told how it does.'
+                        : `${data.state === 'healthy' ? 'Healthy' : 'Not healthy'}${data.health_status ? `, ${data.health_status}` : ''}`}
+                    {(known?.since ?? data.since) && (
+                      <>
+                        {' '}
+                        since <RelativeTime at={known?.since ?? data.since} />
+                      </>
+                    )}
+                    {data.uptime_seconds !== null && `, up for ${duration(data.uptime_seconds)}`}
+                  </Text>
+                  {error && (
+                    <Text size="sm" c="var(--fg-bad)">
+                      {error}
+                    </Text>
+                  )}
+                  <HealthTree components={known?.components ?? data.components} />
+                </Stack>
+              )
+            }}
+          </Shown>
+        </Section>
+        {gateway.management_mode === 'supervisor' ? <SupervisorSection id={gateway.instance_id} /> : <MoveToSupervisor />}
+      </Grid.Col>
+      <Grid.Col span={{ base: 12, md: 5 }}>
+        <Section title="Identity">
+          <Facts
+            items={[
+              ['Agent', `${gateway.agent_type ?? 'unknown'} ${gateway.version ?? ''}`],
+              ['Host', gateway.host_name],
+              ['System', [gateway.os_type, gateway.host_arch].filter(Boolean).join(' / ') || null],
+              [
+                'Connection',
+                gateway.status === 'offline' ? (
+                  <>
+                    away since <RelativeTime at={gateway.disconnected_at} />
+                  </>
+                ) : (
+                  <>
+                    {gateway.transport} from <RelativeTime at={gateway.connected_at} />
+                  </>
+                ),
+              ],
+              ['Address', gateway.remote_address],
+              ['Ingress', gateway.ingress],
+              ['First seen', <RelativeTime key="first" at={gateway.first_seen_at} />],
+              ['Gateway id', <span key="gid" className="fg-mono">{gateway.gateway_id}</span>],
+              ['Instance id', <span key="iid" className="fg-mono">{gateway.instance_id}</span>],
+            ]}
+          />
+        </Section>
+        <Section title="Name and labels">
+          <LabelEditor gateway={gateway} />
+        </Section>
+        <Section title="What it can do">
+          <ul style={{ margin: 0, paddingLeft: 18, fontSize: 13 }}>
+            {gateway.capabilities.map((one) => (
+              <li key={one} title={one}>
+                {CAPABILITIES[one] ?? one}
+              </li>
+            ))}
+          </ul>
+        </Section>
+      </Grid.Col>
+    </Grid>
+  )
+}
+
+function Section({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <Paper mb="md" component="section" aria-label={title}>
+      <Title order={2} size="h6" mb="xs">
+        {title}
+      </Title>
+      {children}
+    </Paper>
+  )
+}
+
+function SupervisorSection({ id }: { id: string }) {
+  const query = useQuery(queries.supervisor(id))
+  return (
+    <Section title="Supervisor and collector">
+      <Shown query={query} what="Its supervisor cannot be shown">
+        {(status) => {
+          const { collector, supervisor, own_telemetry: own } = status
+          return (
+            <Facts
+              items={[
+                ['Collector', <SupervisorStatus key="state" supervisor={status} />],
+                [
+                  'Running for',
+                  collector.uptime_seconds === null ? 'not running' : duration(collector.uptime_seconds),
+                ],
+                [
+                  'Starts',
+                  `${collector.starts} seen; ${collector.recent_starts} in the last ${duration(collector.crash_window_seconds)}, ${collector.recent_crashes} of them after a crash`,
+                ],
+                [
+                  'Last error',
+                  collector.last_error ? (
+                    <span key="error" style={{ color: 'var(--fg-bad)' }}>
+                      {collector.last_error} (<RelativeTime at={collector.last_error_at} />)
+                    </span>
+                  ) : (
+                    'none'
+                  ),
+                ],
+                [
+                  'Supervisor',
+                  supervisor.is_running
+                    ? `connected${supervisor.uptime_seconds ? `, up for ${duration(supervisor.uptime_seconds)}` : ''}`
+                    : (status.connection.disconnect_reason_text ?? 'not connected'),
+                ],
+                ['Logs on its host', supervisor.logs_path ?? 'it did not say'],
+                [
+                  'Own telemetry',
+                  own
+                    ? `${[own.own_logs && 'logs', own.own_metrics && 'metrics', own.own_traces && 'traces'].filter(Boolean).join(', ') || 'none'}; ${own.state}`
+                    : 'takes no connection settings',
+                ],
+                [
+                  'Last order',
+                  status.command ? (
+                    <span key="command">
+                      {status.command.type} {status.command.state}, <RelativeTime at={status.command.updated_at} />
+                    </span>
+                  ) : (
+                    'none'
+                  ),
+                ],
+              ]}
+            />
+          )
+        }}
+      </Shown>
+    </Section>
+  )
+}
+
+/** How an agent in extension mode becomes one that can be managed. */
+function MoveToSupervisor() {
+  return (
+    <Section title="Move to supervisor mode">
+      <Text size="sm" mb="xs">
+        This collector reports by its own opampextension. It can be watched; configuration, restart and logs need a supervisor.
+      </Text>
+      <Accordion variant="contained">
+        <Accordion.Item value="how">
+          <Accordion.Control>How to move it</Accordion.Control>
+          <Accordion.Panel>
+            <ol style={{ margin: 0, paddingLeft: 18, fontSize: 13 }}>
+              <li>
+                Make the supervisor's configuration under <Link to="/onboarding">Connect an agent</Link>, or a ready folder with{' '}
+                <code>flowgate gateway bundle</code>.
+              </li>
+              <li>Stop the collector, and take the opamp extension out of its configuration.</li>
+              <li>Start opampsupervisor with it. The agent appears here in supervisor mode.</li>
+              <li>Send it the old configuration from here.</li>
+            </ol>
+          </Accordion.Panel>
+        </Accordion.Item>
+      </Accordion>
+    </Section>
+  )
+}

@@ -1,0 +1,16 @@
+import type { ReactNode } from 'react'
+import classes from './Facts.module.css'
+
+/** Names and values, one under another. */
+export function Facts({ items }: { items: [string, ReactNode][] }) {
+  return (
+    <dl className={classes.list}>
+      {items.map(([name, value]) => (
+        <div key={name} className={classes.row}>
+          <dt>{name}</dt>
+          <dd>{value ?? '–'}</dd>
+        </div>
+      ))}
+    </dl>
+  )
+}

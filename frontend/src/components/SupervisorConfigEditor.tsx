@@ -1,0 +1,134 @@
+import { Group, ScrollArea, SegmentedControl, Stack, Text, UnstyledButton } from '@mantine/core'
+import { useDebouncedValue } from '@mantine/hooks'
+import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from 'react'
+import { check, type Problem } from '../editor/checks'
+import { draft, keepDraft } from '../editor/drafts'
+import type { Components } from '../editor/schema'
+import { Loading } from './States'
+
+const MonacoBox = lazy(() => import('../editor/MonacoBox'))
+
+interface Props {
+  /** Under what the text is kept until it is sent. */
+  draftKey: string
+  initial: string
+  height?: number | string
+  /** What runs now, to compare with. */
+  effective?: string
+  /** What the target was built with, by kind; empty where it did not tell. */
+  available?: Components
+  agent?: string
+  /** What the server said of the text, each at its line. */
+  refusals?: Problem[]
+  onChange: (text: string, problems: Problem[]) => void
+  /** Another text to put in, such as an earlier version; a new object puts it in again. */
+  replacement?: { text: string }
+}
+
+const NOTHING: Components = {}
+const NONE: Problem[] = []
+
+/** A collector's configuration: completed and checked as one types, compared with what runs, never lost. */
+export default function SupervisorConfigEditor(props: Props) {
+  const { draftKey, initial, height = '58vh', effective, available = NOTHING, agent, refusals = NONE, onChange, replacement } = props
+  const [text, setText] = useState(() => draft(draftKey) ?? initial)
+  const [view, setView] = useState('edit')
+  const [schema, setSchema] = useState<Problem[]>(NONE)
+  const [reveal, setReveal] = useState<{ line: number }>()
+  const [settled] = useDebouncedValue(text, 250)
+  const own = useMemo(() => check(settled, available, agent), [settled, available, agent])
+  const marked = useMemo(() => [...own, ...refusals], [own, refusals])
+  const problems = useMemo(() => {
+    const byPlace = new Map<string, Problem>()
+    const hasSyntax = own.some((one) => one.severity === 'error')
+    // The schema repeats what the syntax check has said already.
+    for (const one of [...marked, ...(hasSyntax && !schema.length ? NONE : schema)]) {
+      byPlace.set(`${one.line} ${one.severity === 'error' && hasSyntax ? '' : one.message}`, byPlace.get(`${one.line} `) ?? one)
+    }
+    return [...byPlace.values()].sort((a, b) => a.line - b.line)
+  }, [marked, own, schema])
+
+  const change = useCallback(
+    (next: string) => {
+      setText(next)
+      keepDraft(draftKey, next === initial ? null : next)
+    },
+    [draftKey, initial],
+  )
+  useEffect(() => {
+    if (replacement) change(replacement.text)
+  }, [replacement, change])
+  useEffect(() => onChange(text, problems), [onChange, text, problems])
+
+  const errors = problems.filter((one) => one.severity === 'error').length
+  const warnings = problems.length - errors
+  return (
+    <Stack gap="xs">
+      <Group justify="space-between">
+        {effective === undefined ? (
+          <span />
+        ) : (
+          <SegmentedControl
+            aria-label="View"
+            value={view}
+            onChange={setView}
+            data={[
+              { value: 'edit', label: 'Edit' },
+              { value: 'compare', label: 'Compare with effective' },
+            ]}
+          />
+        )}
+        <Group gap="xs" role="status" aria-label="Checks">
+          {text !== initial && <span className="fg-pill">not sent yet</span>}
+          {errors > 0 && (
+            <span className="fg-pill" data-tone="bad">
+              {errors} {errors === 1 ? 'error' : 'errors'}
+            </span>
+          )}
+          {warnings > 0 && (
+            <span className="fg-pill" data-tone="warn">
+              {warnings} {warnings === 1 ? 'warning' : 'warnings'}
+            </span>
+          )}
+          {problems.length === 0 && (
+            <span className="fg-pill" data-tone="good">
+              no problems found
+            </span>
+          )}
+        </Group>
+      </Group>
+      <Suspense fallback={<Loading rows={10} label="Loading the editor" />}>
+        <MonacoBox
+          value={text}
+          onChange={change}
+          {...(view === 'compare' && effective !== undefined ? { original: effective } : {})}
+          height={height}
+          label="Configuration"
+          problems={marked}
+          available={available}
+          onMarkers={setSchema}
+          {...(reveal ? { reveal } : {})}
+        />
+      </Suspense>
+      {problems.length > 0 && (
+        <ScrollArea.Autosize mah={130} tabIndex={0}>
+          <ul style={{ margin: 0, padding: 0, listStyle: 'none' }} aria-label="Problems">
+            {problems.map((one) => (
+              <li key={`${one.line} ${one.message}`}>
+                <UnstyledButton onClick={() => setReveal({ line: one.line })} fz="xs">
+                  <span style={{ color: `var(--fg-${one.severity === 'error' ? 'bad' : 'warn'})` }} aria-hidden>
+                    {one.severity === 'error' ? '✕' : '!'}
+                  </span>{' '}
+                  <Text span fz="xs" c="dimmed">
+                    line {one.line}
+                  </Text>{' '}
+                  {one.message}
+                </UnstyledButton>
+              </li>
+            ))}
+          </ul>
+        </ScrollArea.Autosize>
+      )}
+    </Stack>
+  )
+}

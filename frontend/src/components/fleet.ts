@@ -1,0 +1,186 @@
+/** The list of agents as pages show it: filters in the URL, pages by cursor, what is visible kept right by polling. */
+import { keepPreviousData, type InfiniteData, useInfiniteQuery, useQueryClient } from '@tanstack/react-query'
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
+import { useSearchParams } from 'react-router'
+import { type FleetQuery, type SupervisedAgent, type SupervisedPage, supervisorApi } from '../services/api'
+import { useFleetEvents, withRows } from '../services/live'
+import { keys, POLL_MILLISECONDS } from '../services/queries'
+
+export const PAGE_SIZE = 100
+
+export type Filters = Pick<FleetQuery, 'q' | 'management_mode' | 'status' | 'healthy' | 'label' | 'sort'>
+
+const STATUSES = ['online', 'stale', 'offline'] as const
+const MODES = ['supervisor', 'extension'] as const
+
+/** Filters as the URL has them; what it has wrongly is left out. */
+export function filtersOf(params: URLSearchParams): Filters {
+  const mode = MODES.find((one) => one === params.get('mode'))
+  const status = params.getAll('status').filter((one) => STATUSES.some((known) => known === one))
+  const health = params.get('health')
+  return {
+    ...(params.get('q') ? { q: params.get('q')! } : {}),
+    ...(mode ? { management_mode: mode } : {}),
+    ...(status.length ? { status: status as Filters['status'] } : {}),
+    ...(health === 'healthy' ? { healthy: true } : health === 'unhealthy' ? { healthy: false } : {}),
+    ...(params.has('label') ? { label: params.getAll('label') } : {}),
+    ...(params.get('sort') ? { sort: params.get('sort') as Filters['sort'] } : {}),
+  }
+}
+
+/** The filters, and how to change one: its values, none to take it away. */
+export function useFilters(): [Filters, (name: string, values: string[]) => void, () => void] {
+  const [params, setParams] = useSearchParams()
+  const filters = useMemo(() => filtersOf(params), [params])
+  const change = useCallback(
+    (name: string, values: string[]) =>
+      setParams(
+        (known) => {
+          const next = new URLSearchParams(known)
+          next.delete(name)
+          for (const value of values) next.append(name, value)
+          return next
+        },
+        { replace: true },
+      ),
+    [setParams],
+  )
+  const clear = useCallback(
+    () =>
+      setParams(
+        (known) => {
+          const next = new URLSearchParams()
+          for (const name of ['sort', 'cols']) if (known.get(name)) next.set(name, known.get(name)!)
+          return next
+        },
+        { replace: true },
+      ),
+    [setParams],
+  )
+  return [filters, change, clear]
+}
+
+export interface FleetList {
+  rows: SupervisedAgent[]
+  total: number
+  partial: string[]
+  /** Whether the server's list is another one by now: agents came, went or changed places. */
+  isOutdated: boolean
+  reload: () => void
+  /** Tell which row is the first visible one: its page is polled, and further pages are loaded. */
+  show: (first: number, last: number) => void
+  query: ReturnType<typeof useFleetQuery>
+}
+
+function useFleetQuery(filters: Filters) {
+  return useInfiniteQuery({
+    queryKey: [...keys.agents, filters],
+    queryFn: ({ pageParam, signal: _ }) =>
+      supervisorApi.listFleet({ ...filters, limit: PAGE_SIZE, ...(pageParam ? { cursor: pageParam } : {}) }),
+    initialPageParam: '',
+    getNextPageParam: (page: SupervisedPage) => page.next_cursor ?? undefined,
+    placeholderData: keepPreviousData,
+    staleTime: Number.POSITIVE_INFINITY,
+    gcTime: 60_000,
+    refetchOnWindowFocus: false,
+  })
+}
+
+export function useFleet(filters: Filters): FleetList {
+  const queryClient = useQueryClient()
+  const query = useFleetQuery(filters)
+  const key = JSON.stringify(filters)
+  const [outdated, setOutdated] = useState('')
+  const visible = useRef(0)
+  const rows = useMemo(() => query.data?.pages.flatMap((page) => page.items) ?? [], [query.data])
+  const isPlaceholder = query.isPlaceholderData
+
+  useEffect(() => {
+    const poll = async () => {
+      if (document.hidden || isPlaceholder) return
+      const queryKey = [...keys.agents, JSON.parse(key) as Filters]
+      const known = queryClient.getQueryData<InfiniteData<SupervisedPage, string>>(queryKey)
+      if (!known) return
+      const number = Math.min(Math.floor(visible.current / PAGE_SIZE), known.pages.length - 1)
+      const cursor = known.pageParams[number]
+      const page = await supervisorApi
+        .listFleet({ ...(JSON.parse(key) as Filters), limit: PAGE_SIZE, ...(cursor ? { cursor } : {}) })
+        .catch(() => undefined) // the banner of the page says so
+      if (!page) return
+      const fresh = new Map(page.items.map((row) => [row.instance_id, row]))
+      const shown = known.pages[number]!
+      const isSame =
+        page.items.length === shown.items.length &&
+        page.items.every((row, index) => row.instance_id === shown.items[index]?.instance_id)
+      // At the top of the list there is nothing to lose one's place in.
+      if (!isSame && known.pages.length === 1 && visible.current === 0) {
+        queryClient.setQueryData(queryKey, { pages: [page], pageParams: [''] })
+        return
+      }
+      if (!isSame) setOutdated(key)
+      queryClient.setQueryData<InfiniteData<SupervisedPage, string>>(queryKey, (data) => {
+        if (!data) return data
+        const next = withRows(data, (row) => fresh.get(row.instance_id) ?? row) as InfiniteData<SupervisedPage, string>
+        return next.pages[0]?.total === page.total
+          ? next
+          : { ...next, pages: next.pages.map((one) => ({ ...one, total: page.total })) }
+      })
+    }
+    const timer = setInterval(() => void poll(), POLL_MILLISECONDS)
+    return () => clearInterval(timer)
+  }, [queryClient, key, isPlaceholder])
+
+  const soon = useRef<ReturnType<typeof setTimeout>>(undefined)
+  useFleetEvents(
+    useCallback(
+      (events) => {
+        const isGrown = events.some((event) => event.event === 'agent.registered' || event.event === 'agent.gateway-removed')
+        if (!isGrown || soon.current) return
+        soon.current = setTimeout(() => {
+          soon.current = undefined
+          const queryKey = [...keys.agents, JSON.parse(key) as Filters]
+          const known = queryClient.getQueryData<InfiniteData<SupervisedPage>>(queryKey)
+          if (known && known.pages.length === 1 && visible.current === 0) {
+            void queryClient.invalidateQueries({ queryKey })
+          } else setOutdated(key)
+        }, 1500)
+      },
+      [queryClient, key],
+    ),
+  )
+
+  const { hasNextPage, isFetchingNextPage, fetchNextPage } = query
+  const show = useCallback(
+    (first: number, last: number) => {
+      visible.current = first
+      if (last >= rows.length - 30 && hasNextPage && !isFetchingNextPage) void fetchNextPage()
+    },
+    [rows.length, hasNextPage, isFetchingNextPage, fetchNextPage],
+  )
+  const reload = useCallback(() => {
+    setOutdated('')
+    void queryClient.resetQueries({ queryKey: [...keys.agents, JSON.parse(key)] })
+  }, [queryClient, key])
+  const last = query.data?.pages.at(-1)
+  return {
+    rows,
+    total: last?.total ?? 0,
+    partial: last?.partial ?? [],
+    isOutdated: outdated === key,
+    reload,
+    show,
+    query,
+  }
+}
+
+/** Ids of every agent that fits, at most `limit`: who is chosen is known before anything is done. */
+export async function everyMatching(filters: Filters, limit: number): Promise<Map<string, string>> {
+  const found = new Map<string, string>()
+  let cursor: string | null = ''
+  while (cursor !== null && found.size < limit) {
+    const page: SupervisedPage = await supervisorApi.listFleet({ ...filters, limit: 1000, ...(cursor ? { cursor } : {}) })
+    for (const row of page.items) found.set(row.instance_id, row.name)
+    cursor = page.next_cursor
+  }
+  return found
+}

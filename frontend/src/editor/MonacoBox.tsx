@@ -1,0 +1,128 @@
+import { useComputedColorScheme } from '@mantine/core'
+import { useEffect, useRef } from 'react'
+import type { Problem } from './checks'
+import { completeWith, monaco } from './monaco'
+import type { Components } from './schema'
+
+interface Props {
+  value: string
+  onChange: (text: string) => void
+  /** Beside it, for comparison. */
+  original?: string
+  height: number | string
+  label: string
+  problems: Problem[]
+  available: Components
+  /** Problems that the schema sees. */
+  onMarkers: (problems: Problem[]) => void
+  /** A line to go to; a new object goes there again. */
+  reveal?: { line: number }
+}
+
+let number = 0
+
+/** Monaco in a box: YAML with completion, problems at their lines, and another text beside it. */
+export default function MonacoBox({ value, onChange, original, height, label, problems, available, onMarkers, reveal }: Props) {
+  const box = useRef<HTMLDivElement>(null)
+  const editor = useRef<monaco.editor.ICodeEditor>(undefined)
+  const model = useRef<monaco.editor.ITextModel>(undefined)
+  const callbacks = useRef({ onChange, onMarkers })
+  callbacks.current = { onChange, onMarkers }
+  const first = useRef(value)
+  const scheme = useComputedColorScheme('light')
+  const isDiff = original !== undefined
+
+  useEffect(() => {
+    const known = model.current?.getValue() ?? first.current
+    const own = monaco.editor.createModel(known, 'yaml', monaco.Uri.parse(`file:///collector-${++number}.yaml`))
+    model.current = own
+    const options: monaco.editor.IStandaloneEditorConstructionOptions = {
+      automaticLayout: true,
+      minimap: { enabled: false },
+      fontSize: 13,
+      scrollBeyondLastLine: false,
+      wordBasedSuggestions: 'off',
+      quickSuggestions: { other: true, comments: false, strings: true },
+      tabSize: 2,
+      ariaLabel: label,
+      fixedOverflowWidgets: true,
+    }
+    let dispose: () => void
+    if (original === undefined) {
+      const plain = monaco.editor.create(box.current!, { ...options, model: own })
+      editor.current = plain
+      dispose = () => plain.dispose()
+    } else {
+      const left = monaco.editor.createModel(original, 'yaml', monaco.Uri.parse(`file:///effective-${number}.yaml`))
+      const diff = monaco.editor.createDiffEditor(box.current!, {
+        ...options,
+        originalEditable: false,
+        renderSideBySide: true,
+        hideUnchangedRegions: { enabled: true },
+        originalAriaLabel: 'Effective configuration',
+        modifiedAriaLabel: label,
+      })
+      diff.setModel({ original: left, modified: own })
+      editor.current = diff.getModifiedEditor()
+      dispose = () => {
+        diff.dispose()
+        left.dispose()
+      }
+    }
+    const changed = own.onDidChangeContent(() => callbacks.current.onChange(own.getValue()))
+    const marked = monaco.editor.onDidChangeMarkers((uris) => {
+      if (!uris.some((uri) => uri.toString() === own.uri.toString())) return
+      callbacks.current.onMarkers(
+        monaco.editor
+          .getModelMarkers({ resource: own.uri })
+          .filter((marker) => marker.owner !== 'flowgate')
+          .map((marker) => ({
+            severity: marker.severity === monaco.MarkerSeverity.Error ? 'error' : 'warning',
+            message: marker.message,
+            line: marker.startLineNumber,
+            column: marker.startColumn,
+            endColumn: marker.endColumn,
+          })),
+      )
+    })
+    return () => {
+      first.current = own.getValue()
+      changed.dispose()
+      marked.dispose()
+      dispose()
+      own.dispose()
+      model.current = undefined
+    }
+    // biome-ignore lint: another comparison text is another editor
+  }, [isDiff, original, label])
+
+  useEffect(() => {
+    const known = model.current
+    if (known && known.getValue() !== value) known.setValue(value)
+  }, [value])
+  useEffect(() => monaco.editor.setTheme(scheme === 'dark' ? 'vs-dark' : 'vs'), [scheme])
+  useEffect(() => void completeWith(available), [available])
+  useEffect(() => {
+    const known = model.current
+    if (!known) return
+    monaco.editor.setModelMarkers(
+      known,
+      'flowgate',
+      problems.map((one) => ({
+        severity: one.severity === 'error' ? monaco.MarkerSeverity.Error : monaco.MarkerSeverity.Warning,
+        message: one.message,
+        startLineNumber: one.line,
+        endLineNumber: one.line,
+        startColumn: one.column,
+        endColumn: one.endColumn,
+      })),
+    )
+  }, [problems, isDiff, original])
+  useEffect(() => {
+    if (!reveal || !editor.current) return
+    editor.current.revealLineInCenter(reveal.line)
+    editor.current.setPosition({ lineNumber: reveal.line, column: 1 })
+    editor.current.focus()
+  }, [reveal])
+  return <div ref={box} style={{ height, border: '1px solid var(--mantine-color-default-border)' }} data-testid="editor" />
+}

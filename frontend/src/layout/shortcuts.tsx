@@ -1,0 +1,74 @@
+import { Kbd, Modal, Table } from '@mantine/core'
+import { useEffect, useState } from 'react'
+import { useNavigate } from 'react-router'
+
+export const PLACES: [key: string, to: string, title: string][] = [
+  ['o', '/', 'Overview'],
+  ['a', '/agents', 'Agents'],
+  ['s', '/supervisors', 'Supervisors'],
+  ['p', '/operations', 'Operations'],
+  ['e', '/events', 'Events'],
+  ['n', '/onboarding', 'Connect an agent'],
+  ['t', '/enrollment', 'Enrollment tokens'],
+  [',', '/settings', 'Settings'],
+]
+
+function isTyping(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && Boolean(target.closest('input,textarea,select,[contenteditable],.monaco-editor'))
+}
+
+/** Keys that work everywhere but in fields: `g` and a letter goes somewhere, `/` searches, `?` lists them. */
+export function Shortcuts({ onTheme }: { onTheme: () => void }) {
+  const navigate = useNavigate()
+  const [isOpen, setOpen] = useState(false)
+  useEffect(() => {
+    let isGoing = false
+    const onKey = (event: KeyboardEvent) => {
+      if (event.metaKey || event.ctrlKey || event.altKey || isTyping(event.target)) return
+      const place = isGoing && PLACES.find(([key]) => key === event.key)
+      isGoing = event.key === 'g' && !isGoing
+      if (place) void navigate(place[1])
+      else if (event.key === '?') setOpen(true)
+      else if (event.key === 'd') onTheme()
+      else if (event.key === '/') {
+        const field = document.querySelector<HTMLInputElement>('input[data-search], [data-search] input')
+        if (!field) return
+        event.preventDefault()
+        field.focus()
+        field.select()
+      }
+    }
+    document.addEventListener('keydown', onKey)
+    return () => document.removeEventListener('keydown', onKey)
+  }, [navigate, onTheme])
+  return (
+    <Modal opened={isOpen} onClose={() => setOpen(false)} title="Keyboard">
+      <Table>
+        <Table.Tbody>
+          {PLACES.map(([key, , title]) => (
+            <Table.Tr key={key}>
+              <Table.Td>
+                <Kbd>g</Kbd> <Kbd>{key}</Kbd>
+              </Table.Td>
+              <Table.Td>{title}</Table.Td>
+            </Table.Tr>
+          ))}
+          {[
+            ['/', 'Search'],
+            ['↑ ↓', 'Row by row, Enter opens'],
+            ['Esc', 'Close what is open'],
+            ['d', 'Dark or light'],
+            ['?', 'This list'],
+          ].map(([key, what]) => (
+            <Table.Tr key={key}>
+              <Table.Td>
+                <Kbd>{key}</Kbd>
+              </Table.Td>
+              <Table.Td>{what}</Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+    </Modal>
+  )
+}

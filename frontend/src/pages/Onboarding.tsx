@@ -1,0 +1,180 @@
+import { Alert, Button, Group, Loader, Paper, SegmentedControl, Stack, Text, TextInput, Title } from '@mantine/core'
+import { IconCircleCheck } from '@tabler/icons-react'
+import { useMutation, useQuery } from '@tanstack/react-query'
+import { type ReactNode, useCallback, useEffect, useState } from 'react'
+import { Link } from 'react-router'
+import { type Choice, steps } from '../components/commands'
+import { CopyBlock } from '../components/CopyBlock'
+import { ModeBadge } from '../components/ModeBadge'
+import { Page } from '../components/Page'
+import { Failed } from '../components/States'
+import { agentApi, type Gateway, tokenApi } from '../services/api'
+import { useFleetEvents } from '../services/live'
+import { queries } from '../services/queries'
+
+const MODES: Record<Choice['mode'], string> = {
+  supervisor:
+    'opampsupervisor runs the collector as its subprocess. FlowGate configures and restarts it; its logs and metrics come here.',
+  extension: 'The collector reports by its own opampextension. FlowGate watches it; its configuration stays where it is.',
+}
+const HOUR = 3_600_000
+
+/** From nothing to an agent in the fleet: choose, copy, wait for it. */
+export default function Onboarding() {
+  const about = useQuery(queries.about)
+  const [mode, setMode] = useState<Choice['mode']>('supervisor')
+  const [platform, setPlatform] = useState<Choice['platform']>('linux')
+  const [url, setUrl] = useState('')
+  useEffect(() => {
+    if (about.data?.opamp_url) setUrl((known) => known || about.data.opamp_url!)
+  }, [about.data])
+  const make = useMutation({
+    mutationFn: () =>
+      tokenApi.create({
+        name: `onboarding ${new Date().toISOString().slice(0, 19).replace('T', ' ')} ${Math.random().toString(36).slice(2, 6)}`,
+        labels: {},
+        max_uses: 1,
+        expires_at: new Date(Date.now() + 24 * HOUR).toISOString(),
+      }),
+  })
+  const isLocal = /\/\/(127\.|localhost|\[::1\])/.test(url)
+  return (
+    <Page title="Connect an agent">
+      <Stack gap="md" maw={880} pb="xl">
+        <Step number={1} title="What should FlowGate do with it?">
+          <SegmentedControl
+            aria-label="Mode"
+            value={mode}
+            onChange={(value) => setMode(value as Choice['mode'])}
+            data={[
+              { value: 'supervisor', label: 'Manage it (supervisor)' },
+              { value: 'extension', label: 'Watch it (extension)' },
+            ]}
+          />
+          <Text size="sm" mt={6}>
+            {MODES[mode]}
+          </Text>
+        </Step>
+        <Step number={2} title="Where does it run?">
+          <Group align="end">
+            <SegmentedControl
+              aria-label="Platform"
+              value={platform}
+              onChange={(value) => setPlatform(value as Choice['platform'])}
+              data={[
+                { value: 'linux', label: 'Linux host' },
+                { value: 'docker', label: 'Docker' },
+                { value: 'kubernetes', label: 'Kubernetes' },
+              ]}
+            />
+            <TextInput
+              label="FlowGate's address, as the agent reaches it"
+              w={380}
+              value={url}
+              error={url && !/^wss?:\/\//.test(url) ? 'It begins with ws:// or wss://' : undefined}
+              onChange={(event) => setUrl(event.currentTarget.value)}
+              placeholder="wss://flowgate.example.com/v1/opamp"
+            />
+          </Group>
+          {isLocal && (
+            <Text size="xs" c="dimmed" mt={6}>
+              This is an address of FlowGate's own machine: agents elsewhere need a name or address that they can reach.
+            </Text>
+          )}
+        </Step>
+        <Step number={3} title="Run this there">
+          {make.data ? (
+            <Stack gap="sm">
+              {steps({ mode, platform, url, token: make.data.token }).map((step) => (
+                <div key={step.title}>
+                  <Text size="sm" fw={600} mb={4}>
+                    {step.title}
+                  </Text>
+                  <CopyBlock text={step.text} label={step.title} />
+                </div>
+              ))}
+              <Text size="xs" c="dimmed">
+                The token in it is good for one agent and 24 hours. It is not shown again once you leave this page;{' '}
+                <Link to="/enrollment">Enrollment tokens</Link> makes others and revokes this one.
+              </Text>
+            </Stack>
+          ) : (
+            <Stack gap="xs">
+              {make.isError && <Failed error={make.error} what="No token could be made" />}
+              <Group>
+                <Button loading={make.isPending} disabled={!url} onClick={() => make.mutate()}>
+                  Make the commands, with a fresh token
+                </Button>
+                <Text size="xs" c="dimmed">
+                  A token for one agent, good for 24 hours.
+                </Text>
+              </Group>
+            </Stack>
+          )}
+        </Step>
+        {make.data && (
+          <Step number={4} title="It appears here">
+            <Arrival tokenId={make.data.token_id} />
+          </Step>
+        )}
+      </Stack>
+    </Page>
+  )
+}
+
+function Step({ number, title, children }: { number: number; title: string; children: ReactNode }) {
+  return (
+    <Paper component="section" aria-label={title}>
+      <Title order={2} size="h5" mb="xs">
+        <Text span c="dimmed" inherit>
+          {number}.
+        </Text>{' '}
+        {title}
+      </Title>
+      {children}
+    </Paper>
+  )
+}
+
+/** Waits for the agent that comes with the token, live. */
+function Arrival({ tokenId }: { tokenId: string }) {
+  const [agent, setAgent] = useState<Gateway | null>(null)
+  const { data } = useQuery({ ...queries.tokens, refetchInterval: 3000 })
+  const isUsed = (data?.items.find((token) => token.token_id === tokenId)?.uses ?? 0) > 0
+  useFleetEvents(
+    useCallback((events) => {
+      const joined = events.find((event) => event.event === 'agent.registered')
+      if (joined?.instance_id) void agentApi.get(joined.instance_id).then(setAgent, () => {})
+    }, []),
+  )
+  useEffect(() => {
+    if (!isUsed || agent) return
+    void agentApi.list({ sort: '-first_seen_at', limit: 1 }).then((page) => setAgent(page.items[0] ?? null), () => {})
+  }, [isUsed, agent])
+  if (!agent) {
+    return (
+      <Group gap="sm" role="status">
+        <Loader size="xs" type="dots" />
+        <Text size="sm">Waiting for its first connection…</Text>
+      </Group>
+    )
+  }
+  return (
+    <Alert color="green" icon={<IconCircleCheck />} title={`${agent.name} has connected`} role="status">
+      <Group gap="sm">
+        <ModeBadge mode={agent.management_mode} />
+        <Text size="sm">
+          {agent.agent_type} {agent.version}
+        </Text>
+        <Button component={Link} to={`/agents/${agent.instance_id}`}>
+          Look at it
+        </Button>
+        {agent.capabilities.includes('AcceptsRemoteConfig') && (
+          <Button component={Link} to={`/agents/${agent.instance_id}/edit`} variant="default">
+            Change its configuration
+          </Button>
+        )}
+      </Group>
+    </Alert>
+  )
+}

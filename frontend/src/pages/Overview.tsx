@@ -1,0 +1,206 @@
+import { Button, Grid, Group, Paper, Stack, Text, Title } from '@mantine/core'
+import { useQuery } from '@tanstack/react-query'
+import { type ReactNode, useMemo } from 'react'
+import { Link } from 'react-router'
+import { CountBars } from '../components/CountBars'
+import { EventTimeline } from '../components/EventTimeline'
+import { useNames } from '../components/names'
+import { OperationBar } from '../components/OperationBar'
+import { Page } from '../components/Page'
+import { RelativeTime } from '../components/RelativeTime'
+import { Empty, Shown } from '../components/States'
+import { type SupervisedAgent, supervisorApi } from '../services/api'
+import { keys, POLL_MILLISECONDS, queries } from '../services/queries'
+
+const HOUR = 3_600_000
+const SHOWN = 8
+
+/** The whole fleet at a glance: how many are how, what needs somebody, what happened lately. */
+export default function Overview() {
+  const summary = useQuery(queries.summary)
+  return (
+    <Page title="Overview" aside={summary.data && `${summary.data.total.toLocaleString()} agents`}>
+      <Shown query={summary} what="The fleet cannot be counted" rows={8}>
+        {(data) =>
+          data.total === 0 ? (
+            <Empty
+              title="No agent has connected yet"
+              action={
+                <Button component={Link} to="/onboarding" mt="sm">
+                  Connect the first one
+                </Button>
+              }
+            >
+              FlowGate shows OpenTelemetry Collectors that report over OpAMP. Connecting one takes two commands.
+            </Empty>
+          ) : (
+            <Stack gap="md" pb="md">
+              <CountBars summary={data} />
+              <Grid gap="md">
+                <Grid.Col span={{ base: 12, lg: 7 }}>
+                  <Attention />
+                  <Operations />
+                </Grid.Col>
+                <Grid.Col span={{ base: 12, lg: 5 }}>
+                  <LastHour />
+                </Grid.Col>
+              </Grid>
+            </Stack>
+          )
+        }
+      </Shown>
+    </Page>
+  )
+}
+
+function Section({ title, more, children }: { title: string; more?: ReactNode; children: ReactNode }) {
+  return (
+    <Paper mb="md" component="section" aria-label={title}>
+      <Group justify="space-between" mb="xs">
+        <Title order={2} size="h5">
+          {title}
+        </Title>
+        {more}
+      </Group>
+      {children}
+    </Paper>
+  )
+}
+
+/** Why an agent needs somebody, in words; null when it does well. */
+export function reasonOf(row: SupervisedAgent): string | null {
+  if (row.supervisor?.is_crash_looping) return `The collector crashes again and again. ${row.supervisor.last_error ?? ''}`
+  if (row.delivery?.state === 'failed') return `It refused its configuration: ${row.delivery.error ?? 'no reason given'}`
+  if (row.health.state === 'unhealthy') return row.health.last_error ?? `It reports ${row.health.health_status ?? 'a problem'}`
+  if (row.status === 'stale') return 'Connected, but not heard of for longer than it should be'
+  if (row.status === 'offline') return 'Not connected'
+  return null
+}
+
+function Attention() {
+  const query = useQuery({
+    queryKey: [...keys.supervised, 'attention'],
+    queryFn: async () => {
+      const [sick, away, managed] = await Promise.all([
+        supervisorApi.listFleet({ healthy: false, status: ['online', 'stale'], limit: 50 }),
+        supervisorApi.listFleet({ status: ['offline', 'stale'], sort: '-last_seen_at', limit: 20 }),
+        supervisorApi.listAgents({ limit: 200 }),
+      ])
+      const failed = managed.items.filter((row) => row.delivery?.state === 'failed' || row.supervisor?.is_crash_looping)
+      const all = new Map([...sick.items, ...failed, ...away.items].map((row) => [row.instance_id, row]))
+      return { rows: [...all.values()].filter(reasonOf), sick: sick.total, away: away.total }
+    },
+    refetchInterval: POLL_MILLISECONDS,
+  })
+  return (
+    <Section
+      title="Needs attention"
+      more={
+        query.data && query.data.sick > 0 ? (
+          <Link to="/agents?health=unhealthy" className="fg-link">
+            All that are not healthy
+          </Link>
+        ) : undefined
+      }
+    >
+      <Shown query={query}>
+        {({ rows }) =>
+          rows.length === 0 ? (
+            <Text size="sm" c="dimmed">
+              Every agent is connected and healthy.
+            </Text>
+          ) : (
+            <Stack gap={0}>
+              {rows.slice(0, SHOWN).map((row) => (
+                <Group key={row.instance_id} gap="sm" wrap="nowrap" py={5} className="fg-line">
+                  <Link to={`/agents/${row.instance_id}`} className="fg-link fg-ellipsis" style={{ flex: '0 0 220px' }}>
+                    {row.name}
+                  </Link>
+                  <Text size="sm" className="fg-ellipsis" style={{ flex: 1 }} title={reasonOf(row) ?? ''}>
+                    {reasonOf(row)}
+                  </Text>
+                  <Text size="xs" c="dimmed" style={{ flex: 'none' }}>
+                    <RelativeTime at={row.health.since ?? row.last_seen_at} />
+                  </Text>
+                </Group>
+              ))}
+              {rows.length > SHOWN && (
+                <Text size="xs" c="dimmed" mt={6}>
+                  and {rows.length - SHOWN} more
+                </Text>
+              )}
+            </Stack>
+          )
+        }
+      </Shown>
+    </Section>
+  )
+}
+
+function Operations() {
+  const query = useQuery(queries.operations)
+  return (
+    <Section
+      title="Operations"
+      more={
+        <Link to="/operations" className="fg-link">
+          All
+        </Link>
+      }
+    >
+      <Shown query={query} rows={2} what="Operations cannot be listed">
+        {({ items }) => {
+          const running = items.filter((one) => !one.is_over)
+          const shown = running.length ? running : items.slice(0, 3)
+          return shown.length ? (
+            <Stack gap="xs">
+              {shown.map((one) => (
+                <OperationBar key={one.operation_id} operation={one} />
+              ))}
+            </Stack>
+          ) : (
+            <Text size="sm" c="dimmed">
+              None yet. Select agents in a list to restart or configure many at once.
+            </Text>
+          )
+        }}
+      </Shown>
+    </Section>
+  )
+}
+
+function LastHour() {
+  const query = useQuery({
+    ...queries.recent({ limit: 100 }),
+    select: (events) => events.filter((event) => Date.now() - Date.parse(event.occurred_at ?? '') < HOUR),
+  })
+  const events = useMemo(() => (query.data ?? []).slice(0, 14), [query.data])
+  const names = useNames(events)
+  return (
+    <Section
+      title="The last hour"
+      more={
+        <Link to="/events" className="fg-link">
+          All events
+        </Link>
+      }
+    >
+      <Shown query={query} what="Events cannot be read">
+        {(all) =>
+          all.length ? (
+            <>
+              <Text size="xs" c="dimmed" mb={4}>
+                {all.length === 100 ? 'More than 100 changes' : `${all.length} changes`}
+              </Text>
+              <EventTimeline events={events} names={names} />
+            </>
+          ) : (
+            <Text size="sm" c="dimmed">
+              Nothing has changed.
+            </Text>
+          )
+        }
+      </Shown>
+    </Section>
+  )
+}

@@ -1,0 +1,106 @@
+import { Button, Group, Paper, SimpleGrid, Text, UnstyledButton } from '@mantine/core'
+import { useQuery } from '@tanstack/react-query'
+import { Suspense } from 'react'
+import { Link, Outlet, useSearchParams } from 'react-router'
+import { supervisorColumns, supervisorDefault } from '../components/columns'
+import { FleetList } from '../components/FleetList'
+import { Page } from '../components/Page'
+import { Empty } from '../components/States'
+import { supervisorApi } from '../services/api'
+import { POLL_MILLISECONDS, queries } from '../services/queries'
+
+const FIXED = { management_mode: 'supervisor' } as const
+
+/** Agents that run under a supervisor: what can be restarted and configured. */
+export default function SupervisorManagement() {
+  return (
+    <Page title="Supervisors">
+      <Dashboard />
+      <FleetList
+        base="/supervisors"
+        label="Supervisor-managed agents"
+        columns={supervisorColumns}
+        defaults={supervisorDefault}
+        fixed={FIXED}
+        whenEmpty={
+          <Empty
+            title="No agent runs under a supervisor yet"
+            action={
+              <Button component={Link} to="/onboarding" mt="sm">
+                Connect one
+              </Button>
+            }
+          >
+            opampsupervisor runs a collector as its subprocess: then it can be configured and restarted from here.
+          </Empty>
+        }
+      />
+      <Suspense fallback={null}>
+        <Outlet />
+      </Suspense>
+    </Page>
+  )
+}
+
+const total = (query: Parameters<typeof supervisorApi.listAgents>[0]) =>
+  supervisorApi.listAgents({ ...query, limit: 1 }).then((page) => page.total)
+
+function Dashboard() {
+  const [, setParams] = useSearchParams()
+  const { data: summary } = useQuery(queries.summary)
+  const { data: counts } = useQuery({
+    queryKey: ['supervised', 'counts'],
+    queryFn: async () => {
+      const [all, unhealthy, online, stale, offline] = await Promise.all([
+        total({}),
+        total({ healthy: false, status: ['online', 'stale'] }),
+        total({ status: ['online'] }),
+        total({ status: ['stale'] }),
+        total({ status: ['offline'] }),
+      ])
+      return { all, unhealthy, online, stale, offline }
+    },
+    refetchInterval: POLL_MILLISECONDS,
+  })
+  const states = summary?.by_config_state
+  const cards: [string, number | undefined, string, Record<string, string>][] = [
+    ['Under a supervisor', counts?.all, 'calm', {}],
+    ['Online', counts?.online, 'good', { status: 'online' }],
+    ['Not healthy', counts?.unhealthy, counts?.unhealthy ? 'bad' : 'calm', { health: 'unhealthy' }],
+    ['Stale', counts?.stale, counts?.stale ? 'warn' : 'calm', { status: 'stale' }],
+    ['Offline', counts?.offline, 'calm', { status: 'offline' }],
+  ]
+  return (
+    <SimpleGrid cols={{ base: 2, sm: 3, lg: 6 }} spacing="xs">
+      {cards.map(([title, number, tone, query]) => (
+        <UnstyledButton key={title} onClick={() => setParams(query)}>
+          <Paper p="xs">
+            <Text size="xs" c="dimmed">
+              {title}
+            </Text>
+            <Text size="xl" fw={700} style={{ color: `var(--fg-${tone})` }}>
+              {number?.toLocaleString() ?? '…'}
+            </Text>
+          </Paper>
+        </UnstyledButton>
+      ))}
+      <Paper p="xs">
+        <Text size="xs" c="dimmed">
+          Latest configurations
+        </Text>
+        <Group gap={4} mt={6}>
+          {states
+            ? Object.entries(states)
+                .filter(([, number]) => number > 0)
+                .map(([state, number]) => (
+                  <span key={state} className="fg-pill" data-tone={state === 'failed' ? 'bad' : state === 'applied' ? 'good' : 'warn'}>
+                    {number} {state}
+                  </span>
+                ))
+            : '…'}
+          {states && !Object.values(states).some(Boolean) && <Text size="sm">none sent</Text>}
+        </Group>
+      </Paper>
+    </SimpleGrid>
+  )
+}

@@ -1,0 +1,233 @@
+/**
+ * What happens in the fleet, as it happens: one stream per browser, whichever tab holds it, patched into the query
+ * cache. Between events, and without the stream, polling keeps the counts and what is visible right.
+ */
+import { type InfiniteData, type QueryClient, useQueryClient } from '@tanstack/react-query'
+import { useEffect, useSyncExternalStore } from 'react'
+import type { FleetEvent, Gateway, GatewayPage } from './api'
+import { keys } from './queries'
+
+export type LiveState = 'connecting' | 'live' | 'polling'
+
+const KINDS = [
+  'agent.registered',
+  'agent.connected',
+  'agent.disconnected',
+  'agent.health-changed',
+  'agent.description-changed',
+  'agent.capabilities-changed',
+  'agent.reidentified',
+  'agent.gateway-updated',
+  'agent.gateway-removed',
+  'config.delivery-state-changed',
+  'config.effective-config-changed',
+  'supervisor.status-changed',
+  'supervisor.command-state-changed',
+  'supervisor.operation-progressed',
+  'supervisor.config-push-ordered',
+]
+const FLUSH_MILLISECONDS = 250 // a flood of events is one change of the page
+const REFRESH_MILLISECONDS = 2000 // counts are asked for again at most this often
+
+type Listener = (events: FleetEvent[]) => void
+
+let state: LiveState = 'connecting'
+const stateListeners = new Set<() => void>()
+const eventListeners = new Set<Listener>()
+
+function become(next: LiveState): void {
+  if (next === state) return
+  state = next
+  for (const tell of stateListeners) tell()
+}
+
+export function useLiveState(): LiveState {
+  return useSyncExternalStore(
+    (tell) => {
+      stateListeners.add(tell)
+      return () => stateListeners.delete(tell)
+    },
+    () => state,
+  )
+}
+
+/** Calls back with events as they come, several at a time, oldest first. */
+export function useFleetEvents(listen: Listener): void {
+  useEffect(() => {
+    eventListeners.add(listen)
+    return () => {
+      eventListeners.delete(listen)
+    }
+  }, [listen])
+}
+
+/** Holds the stream, or follows the tab that does, while mounted. */
+export function useLiveUpdates(): void {
+  const queryClient = useQueryClient()
+  useEffect(() => {
+    const waiting: FleetEvent[] = []
+    let timer: ReturnType<typeof setTimeout> | undefined
+    let refreshing: ReturnType<typeof setTimeout> | undefined
+    const flush = () => {
+      timer = undefined
+      const events = waiting.splice(0)
+      applyEvents(queryClient, events)
+      for (const listen of eventListeners) listen(events)
+      refreshing ??= setTimeout(() => {
+        refreshing = undefined
+        void queryClient.invalidateQueries({ queryKey: keys.summary })
+      }, REFRESH_MILLISECONDS)
+    }
+    const take = (event: FleetEvent) => {
+      waiting.push(event)
+      timer ??= setTimeout(flush, FLUSH_MILLISECONDS)
+    }
+    const close = openShared(take)
+    return () => {
+      close()
+      clearTimeout(timer)
+      clearTimeout(refreshing)
+    }
+  }, [queryClient])
+}
+
+/** HTTP/1.1 has six connections per host: of all tabs one holds the stream and tells the others. */
+function openShared(take: (event: FleetEvent) => void): () => void {
+  if (typeof EventSource === 'undefined') {
+    become('polling')
+    return () => {}
+  }
+  if (!navigator.locks || typeof BroadcastChannel === 'undefined') return open(take, () => {})
+  const channel = new BroadcastChannel('flowgate-events')
+  const leaving = new AbortController()
+  let close = () => {}
+  channel.onmessage = ({ data }: MessageEvent<{ event?: FleetEvent; state?: LiveState; ask?: true }>) => {
+    if (data.event) take(data.event)
+    if (data.state) become(data.state)
+    if (data.ask && isHolder) channel.postMessage({ state })
+  }
+  let isHolder = false
+  channel.postMessage({ ask: true })
+  navigator.locks
+    .request('flowgate-events', { signal: leaving.signal }, () => {
+      isHolder = true
+      close = open(
+        (event) => {
+          take(event)
+          channel.postMessage({ event })
+        },
+        (next) => channel.postMessage({ state: next }),
+      )
+      return new Promise<void>((resolve) => leaving.signal.addEventListener('abort', () => resolve()))
+    })
+    .catch(() => {}) // aborted while it waited
+  return () => {
+    leaving.abort()
+    close()
+    channel.close()
+  }
+}
+
+function open(take: (event: FleetEvent) => void, tell: (next: LiveState) => void): () => void {
+  const said = (next: LiveState) => {
+    become(next)
+    tell(next)
+  }
+  let source: EventSource
+  let again: ReturnType<typeof setTimeout> | undefined
+  const begin = () => {
+    source = new EventSource('/api/v1/events')
+    source.onopen = () => said('live')
+    source.onerror = () => {
+      said('polling')
+      // The browser comes back by itself after a broken connection, not after a refusal.
+      if (source.readyState === EventSource.CLOSED) again = setTimeout(begin, 5000)
+    }
+    for (const kind of KINDS) {
+      source.addEventListener(kind, (message) => take(JSON.parse((message as MessageEvent<string>).data)))
+    }
+  }
+  begin()
+  return () => {
+    clearTimeout(again)
+    source.close()
+  }
+}
+
+/** The row as an event leaves it; the same object when the event does not say anything that it shows. */
+export function patched(row: Gateway, event: FleetEvent): Gateway {
+  if (event.instance_id !== row.instance_id && event.gateway_id !== row.gateway_id) return row
+  const at = event.occurred_at ?? row.last_seen_at
+  switch (event.event) {
+    case 'agent.connected':
+      return { ...row, status: 'online', connected_at: at, last_seen_at: at, disconnected_at: null }
+    case 'agent.disconnected': {
+      const { last_known: _, state: __, ...reported } = row.health
+      const nothing = { healthy: null, health_status: null, last_error: null, since: null }
+      const last_known = row.health.last_known ?? reported
+      return { ...row, status: 'offline', disconnected_at: at, health: { state: 'unknown', ...nothing, last_known } }
+    }
+    case 'agent.health-changed': {
+      const healthy = event.healthy === true
+      return {
+        ...row,
+        health: {
+          state: healthy ? 'healthy' : 'unhealthy',
+          healthy,
+          health_status: (event.status as string | null) ?? null,
+          last_error: (event.last_error as string | null) ?? null,
+          since: at,
+          last_known: null,
+        },
+      }
+    }
+    case 'agent.gateway-updated':
+      return {
+        ...row,
+        name: (event.name as string | null) ?? row.name,
+        labels: (event.labels as Record<string, string> | null) ?? row.labels,
+      }
+    default:
+      return row
+  }
+}
+
+/** Patches lists in place and has what an agent's own page shows asked for again. */
+export function applyEvents(queryClient: QueryClient, events: FleetEvent[]): void {
+  const byAgent = new Map<string, FleetEvent[]>()
+  for (const event of events) {
+    if (!event.instance_id) continue
+    const known = byAgent.get(event.instance_id)
+    if (known) known.push(event)
+    else byAgent.set(event.instance_id, [event])
+  }
+  const change = (row: Gateway) => (byAgent.get(row.instance_id) ?? []).reduce(patched, row)
+  for (const list of [keys.agents, keys.supervised]) {
+    queryClient.setQueriesData<InfiniteData<GatewayPage>>({ queryKey: list }, (data) =>
+      data ? withRows(data, change) : data,
+    )
+  }
+  for (const id of byAgent.keys()) void queryClient.invalidateQueries({ queryKey: keys.agent(id) })
+  if (events.some((event) => event.event === 'supervisor.operation-progressed')) {
+    void queryClient.invalidateQueries({ queryKey: keys.operations })
+  }
+}
+
+/** The same pages with changed rows; pages without a change stay the same objects. */
+export function withRows<Row extends Gateway, Page extends { items: Row[] }>(
+  data: InfiniteData<Page>,
+  change: (row: Row) => Row,
+): InfiniteData<Page> {
+  let isChanged = false
+  const pages = data.pages.map((page) => {
+    let touched = false
+    const items = page.items.map((row) => {
+      const next = change(row)
+      touched ||= next !== row
+      return next
+    })
+    isChanged ||= touched
+    return touched ? { ...page, items } : page
+  })
+  return isChanged ? { ...data, pages } : data
+}
