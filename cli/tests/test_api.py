@@ -9,6 +9,7 @@ import pytest
 from flowgate_cli.api import FAILED, NOT_FOUND, OTHERWISE, REFUSED, Api
 from flowgate_cli.connection import Connection
 from flowgate_cli.errors import CommandError
+from flowgate_cli.logs import latest
 
 GATEWAY = {
     "gateway_id": "5c0d5d43-0d0e-4f53-9d0e-2f5ad1d6a2b1",
@@ -144,3 +145,33 @@ def test_requests_are_json():
     with api(answer) as client:
         client.call("POST", "/x", json={"config": "a: 1\n"})
     assert seen == [{"config": "a: 1\n"}]
+
+
+def test_a_stream_goes_on_behind_the_last_event_seen(monkeypatch: pytest.MonkeyPatch):
+    """When it breaks off, also in the middle of an event."""
+    monkeypatch.setattr("flowgate_cli.api.MAX_PAUSE", 0.01)
+    asked: list[str | None] = []
+    answers = ["id: 1\n: connected\n\n", 'id: 2\ndata: {"n": 1}\n\nid: 3\n', 'id: 3\ndata: {"n": 2}\n\n']
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.headers.get("Last-Event-ID"))
+        return httpx2.Response(200, text=answers[len(asked) - 1])
+
+    with api(answer) as client:
+        events = client.stream("/x", {"source": "collector"})
+        assert [next(events), next(events)] == [{"n": 1}, {"n": 2}]
+    assert asked == [None, "1", "2"]
+
+
+def test_logs_are_fetched_over_as_many_pages_as_it_takes():
+    """A page may be empty and lead on."""
+    pages = [{"items": [], "next_cursor": "a"}, {"items": [{"n": 1}], "next_cursor": "b"}, {"items": [{"n": 2}]}]
+    asked: list[dict[str, str]] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(dict(request.url.params))
+        return httpx2.Response(200, json={"next_cursor": None, **pages[len(asked) - 1]})
+
+    with api(answer) as client:
+        assert latest(client, "/x", {"q": "rare"}, 5) == [{"n": 1}, {"n": 2}]
+    assert asked[1:] == [{"q": "rare", "limit": "5", "cursor": "a"}, {"q": "rare", "limit": "4", "cursor": "b"}]

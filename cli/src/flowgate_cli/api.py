@@ -107,27 +107,43 @@ class Api:
             pause = min(pause * 1.5, MAX_PAUSE)
 
     def progress(self, path: str) -> Iterator[Json]:
-        """What a stream of progress says, until it says that it is over; comes back when the stream breaks off.
+        """What a stream of progress says, until it says that it is over.
+
+        Raises:
+            CommandError: as `stream`.
+        """
+        for body in self.stream(path):
+            yield body
+            if body["is_over"]:
+                return
+
+    def stream(self, path: str, params: Json | None = None) -> Iterator[Json]:
+        """What a stream of events says, without end; comes back behind the last one when the stream breaks off.
 
         Raises:
             CommandError: the API cannot be reached any more, or refuses.
         """
-        failures = 0
+        failures, last = 0, ""
         while True:
+            headers = {"Last-Event-ID": last} if last else {}
+            options: Json = {"params": params, "headers": headers, "timeout": STREAM_SECONDS}
             try:
-                with self._client.stream("GET", f"/api/v1{path}", timeout=STREAM_SECONDS) as answer:
+                with self._client.stream("GET", f"/api/v1{path}", **options) as answer:
                     if not answer.is_success:
                         answer.read()
                         if answer.status_code != 503 or failures >= STREAM_TRIES:
                             raise _refusal(answer)
                         failures += 1
+                    following = last
                     for line in answer.iter_lines():
-                        if line.startswith("data:"):
+                        if line.startswith("id:"):
+                            following = line.removeprefix("id:").strip()
+                        elif line.startswith("data:"):
                             failures = 0
                             body: Json = json.loads(line.removeprefix("data:"))
                             yield body
-                            if body["is_over"]:
-                                return
+                        elif not line:
+                            last = following
             except httpx2.HTTPError as error:
                 failures += 1
                 if failures > STREAM_TRIES:

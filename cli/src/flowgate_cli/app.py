@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flowgate_cli import agents, diagnosis, events, gateway, operations, policies, tokens
+from flowgate_cli import agents, diagnosis, events, gateway, logs, operations, policies, tokens
 from flowgate_cli.errors import CommandError
 from flowgate_cli.options import ConnectionOption, DataDirOption
 
@@ -23,6 +23,7 @@ app.add_typer(operations.app, name="operations")
 app.add_typer(policies.app, name="policies")
 app.add_typer(tokens.app, name="tokens")
 agents.app.command("diagnose", epilog=agents.EXIT_CODES)(diagnosis.diagnose)
+agents.app.command("logs", epilog=agents.EXIT_CODES)(logs.logs)
 app.command("status")(agents.status)
 
 
