@@ -13,6 +13,7 @@ from flowgate.config.v1.events_pb2 import DELIVERY_STATE_APPLIED, DELIVERY_STATE
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
 from flowgate.rpc.v1 import config_push_pb2 as configs
 from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
+from flowgate.rpc.v1 import telemetry_pb2 as telemetry
 from flowgate.supervisor.v1.events_pb2 import COMMAND_STATE_FAILED
 from flowkit import tokens
 from flowkit.opamp import timestamp
@@ -269,3 +270,31 @@ async def test_the_endpoint_joins_what_the_owners_know(client: AsyncClient, owne
     body = (await client.get(f"/api/v1/gateways/{supervised.gateway_id}/diagnosis")).json()
     assert (body["state"], body["partial"]) == ("ok", ["config-push", "supervisor-control"])
     assert (await client.get("/api/v1/gateways/nothing/diagnosis")).status_code == 404
+
+
+async def test_a_flood_of_records_hides_no_error(client: AsyncClient, owners: MemoryOwners) -> None:
+    """Errors of supervisor and collector are asked for by themselves, and so is what happened before."""
+    uid = make_gateway(2, supervised=True).gateway.instance_id
+    now = datetime.now(UTC)
+
+    def record(seconds: float, severity: str, number: int, source: str, body: str, said: str = "") -> Any:
+        attributes = said or '{"event": "config", "retries": 3}'
+        at = timestamp(now - timedelta(seconds=seconds))
+        return telemetry.AgentLogRecord(
+            timestamp=at,
+            severity=severity,
+            severity_number=number,
+            source=source,
+            body=body,
+            attributes_json=attributes,
+        )
+
+    error = '{"otelcol.component.id": "otlp", "otelcol.component.kind": "exporter", "error": "no luck", "dropped": 3}'
+    owners.records[uid] = [
+        *(record(1, "INFO", 9, "collector", f"noise {number}") for number in range(500)),
+        record(60, "ERROR", 17, "collector", "Exporting failed. Dropping data.", error),
+        record(120, "INFO", 9, "flowgate", "configuration abc is applied"),
+    ]
+    body = (await client.get(f"/api/v1/gateways/{uid}/diagnosis")).json()
+    assert (body["state"], body["findings"][0]["component"]) == ("attention", "exporter:otlp")
+    assert [one["text"] for one in body["changes_before"]] == ["configuration abc is applied"]

@@ -201,3 +201,54 @@ async def test_a_new_identity_takes_the_past_with_it(control: Control) -> None:
     await handlers.gateway_removed(control, removed, NOW)
     with pytest.raises(NotFoundError):
         await handlers.get_supervisor(control, rpc.GetSupervisorRequest(instance_id=str(UUID(int=2))), NOW)
+
+
+async def ill(control: Control, error: str, started: int) -> list[Effect]:
+    health = opamp_pb2.ComponentHealth(status="StatusPermanentError", last_error=error, start_time_unix_nano=started)
+    return await report(control, opamp_pb2.AgentToServer(capabilities=SUPERVISOR, health=health))
+
+
+async def test_a_restart_that_comes_up_ill_has_failed(control: Control) -> None:
+    """A new start alone is not enough: it is given its time to be healthy, then the reason is told."""
+    await appear(control)
+    command, _ = await restart(control)
+    await deliver(control, command)
+    await ill(control, "no luck", START + 10**9)
+    assert await state_of(control, command) == facts.COMMAND_STATE_DELIVERED
+    await handlers.expire_commands(control, NOW + timedelta(seconds=61))
+    answer = await handlers.get_command(control, rpc.GetCommandRequest(command_id=command.command_id), NOW)
+    assert answer.command.state == facts.COMMAND_STATE_FAILED
+    assert answer.command.error == "the collector started again, but was not healthy within 60 s: no luck"
+
+
+async def test_a_start_between_order_and_delivery_settles_nothing(control: Control) -> None:
+    """An offer of own telemetry may have restarted the collector meanwhile."""
+    await appear(control)
+    command, _ = await restart(control)
+    await appear(control, started=START + 10**9)
+    await deliver(control, command)
+    await appear(control, started=START + 10**9)
+    assert await state_of(control, command) == facts.COMMAND_STATE_DELIVERED
+    await appear(control, started=START + 2 * 10**9)
+    assert await state_of(control, command) == facts.COMMAND_STATE_COMPLETED
+
+
+async def test_the_state_of_a_supervisor_tells_connection_and_crashes(control: Control) -> None:
+    """Its own start by its first message, crashes within the window, why it is gone."""
+    health = opamp_pb2.ComponentHealth(healthy=True, start_time_unix_nano=START)
+    await report(control, opamp_pb2.AgentToServer(capabilities=SUPERVISOR, health=health))
+    for number in range(3):
+        crash = opamp_pb2.ComponentHealth(last_error=f"Agent process PID={number} exited unexpectedly, exit code=1.")
+        message = opamp_pb2.AgentToServer(capabilities=SUPERVISOR, health=crash, sequence_num=number + 1)
+        await report(control, message, at=NOW + timedelta(seconds=number))
+    answer = await handlers.get_supervisor(
+        control, rpc.GetSupervisorRequest(instance_id=str(UID)), NOW + timedelta(seconds=5)
+    )
+    known = answer.supervisor
+    assert known.supervisor_started_at.ToDatetime(tzinfo=UTC) == NOW
+    assert (known.recent_starts, known.recent_crashes, known.is_crash_looping) == (1, 3, True)
+    assert (known.is_connected, known.crash_window_seconds) == (True, 600)
+    lost = uplink_pb2.DISCONNECT_REASON_CLOSED
+    await report(control, opamp_pb2.AgentToServer(), kind=uplink_pb2.ENTRY_KIND_DISCONNECTED, reason=lost)
+    answer = await handlers.get_supervisor(control, rpc.GetSupervisorRequest(instance_id=str(UID)), NOW)
+    assert (answer.supervisor.is_connected, answer.supervisor.disconnect_reason) == (False, "the connection was lost")

@@ -198,15 +198,21 @@ class MemoryOwners:
         return supervisors.GetCommandResponse(command=self.commands[request.command_id])
 
     async def list_logs(self, request: telemetry.ListLogsRequest) -> telemetry.ListLogsResponse:
-        """Newest first, or with follow oldest first; a record's cursor is its number, and the filters are q and
-        source."""
+        """Newest first, or with follow oldest first; a record's cursor is its number, and the filters are q, source and
+        severity."""
         self._ask(SUPERVISOR_CONTROL, request)
         if request.cursor == "bad":
             raise InvalidError("the cursor is none of this list")
         records = self.records.get(request.instance_id, [])  # newest first
         for number, record in enumerate(reversed(records), 1):
             record.cursor = f"{number:x}"
-        found = [one for one in records if request.q in one.body and request.source in ("", one.source)]
+        found = [
+            one
+            for one in records
+            if request.q in one.body
+            and request.source in ("", one.source)
+            and one.severity_number >= request.min_severity_number
+        ]
         behind, limit = int(request.cursor or "0", 16), request.limit or 100
         if request.follow:
             fresh = [one for one in reversed(found) if int(one.cursor, 16) > behind][:limit] if request.cursor else []

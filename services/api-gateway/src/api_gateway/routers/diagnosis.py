@@ -18,7 +18,8 @@ from flowkit.opamp import moment
 
 router = APIRouter(prefix="/api/v1/gateways", tags=["gateways"], responses=refusals(401, 422, 503))
 
-_RECORDS = 300  # log records that are looked through
+_ERRORS, _HISTORY = 100, 200  # log records that are looked through: of supervisor and collector, of FlowGate
+_ERROR = 17  # SeverityNumber of OTLP
 
 
 @router.get(
@@ -33,24 +34,24 @@ async def get_diagnosis(owners: OwnersDep, gateway_id: str) -> Response:
     detail = await find(owners, gateway_id)
     uid = detail.gateway.instance_id
     partial: list[str] = []
-    supervisor, config, logs = await asyncio.gather(
+    errors = telemetry.ListLogsRequest(instance_id=uid, limit=_ERRORS, min_severity_number=_ERROR)
+    history = telemetry.ListLogsRequest(instance_id=uid, limit=_HISTORY, source="flowgate")
+    supervisor, config, *logs = await asyncio.gather(
         unless_down(
             unless_unknown(owners.get_supervisor(supervisors.GetSupervisorRequest(instance_id=uid))),
             SUPERVISOR_CONTROL,
             partial,
         ),
         unless_down(agent_config(owners, detail.gateway), CONFIG_PUSH, partial),
-        unless_down(
-            owners.list_logs(telemetry.ListLogsRequest(instance_id=uid, limit=_RECORDS)),
-            SUPERVISOR_CONTROL,
-            partial,
-        ),
+        unless_down(owners.list_logs(errors), SUPERVISOR_CONTROL, partial),
+        unless_down(owners.list_logs(history), SUPERVISOR_CONTROL, partial),
     )
+    told, happened = ([] if page is None else [_record(one) for one in page.records] for page in logs)
     known = Known(
         detail,
         config,
         supervisor.supervisor if supervisor is not None else None,
-        [_record(one) for one in logs.records] if logs is not None else [],
+        [one for one in told if one.source != "flowgate"] + happened,
         datetime.now(UTC),
     )
     return answer(diagnosis_json(detail.gateway, diagnose(known), sorted(set(partial))))
@@ -62,5 +63,5 @@ def _record(record: telemetry.AgentLogRecord) -> Record:
         record.severity in ("ERROR", "FATAL"),
         record.source,
         record.body,
-        orjson.loads(record.attributes_json or "{}"),
+        {key: value for key, value in orjson.loads(record.attributes_json or "{}").items() if isinstance(value, str)},
     )
