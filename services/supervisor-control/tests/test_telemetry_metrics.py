@@ -153,6 +153,16 @@ async def test_a_counter_comes_as_rate_per_step(control: Control) -> None:
     assert list(series.timestamps) == [(NOW - timedelta(minutes=n)).timestamp() for n in (5, 4, 3, 2, 1)]
 
 
+async def test_a_counter_that_appears_with_its_first_count_shows_it(control: Control) -> None:
+    """It was 0 when it began, which its sender says; one that began long ago tells nothing of the step."""
+    recent, old = counter(SENT, 120, -180), counter("otelcol_old", 120, -180)
+    recent.sum.data_points[0].start_time_unix_nano = nanos(-240)
+    old.sum.data_points[0].start_time_unix_nano = nanos(-7200)
+    await export(control, recent, old)
+    assert await values(control, SENT) == [[None, None, 2, None, None]]
+    assert await values(control, "otelcol_old") == []
+
+
 async def test_a_restart_of_the_collector_makes_no_negative_rate(control: Control) -> None:
     """A counter that begins anew has grown by what it has now."""
     for at, value in ((-330, 6000), (-270, 6060), (-210, 30), (-150, 90)):

@@ -67,11 +67,12 @@ class Series(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A value of a series."""
+    """A value of a series; of a counter also when it was 0, if its sender says so."""
 
     series: Series
     timestamp: datetime
     value: float
+    began_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,8 @@ def _points(metric: Metric, source: str, shared: dict[str, Any], received_at: da
             value = _number(number)
             if value is not None:
                 at = time_within(number.time_unix_nano, received_at)
-                yield Point(series("", unit, its_kind, number), at, value)
+                began_at = _began_at(its_kind, number.start_time_unix_nano, at, received_at)
+                yield Point(series("", unit, its_kind, number), at, value, began_at)
     elif kind == "histogram":
         is_delta = metric.histogram.aggregation_temporality == AGGREGATION_TEMPORALITY_DELTA
         its_kind = DELTA if is_delta else COUNTER
@@ -153,9 +155,17 @@ def _points(metric: Metric, source: str, shared: dict[str, Any], received_at: da
             if histogram.flags & _NO_VALUE:
                 continue
             at = time_within(histogram.time_unix_nano, received_at)
-            yield Point(series("_count", "1", its_kind, histogram), at, float(histogram.count))
+            began_at = _began_at(its_kind, histogram.start_time_unix_nano, at, received_at)
+            yield Point(series("_count", "1", its_kind, histogram), at, float(histogram.count), began_at)
             if histogram.HasField("sum") and isfinite(histogram.sum):
-                yield Point(series("_sum", unit, its_kind, histogram), at, histogram.sum)
+                yield Point(series("_sum", unit, its_kind, histogram), at, histogram.sum, began_at)
+
+
+def _began_at(kind: str, unix_nano: int, at: datetime, received_at: datetime) -> datetime | None:
+    if kind != COUNTER or not unix_nano:
+        return None
+    began_at = time_within(unix_nano, received_at)
+    return began_at if began_at < at else None
 
 
 def _number(point: NumberDataPoint) -> float | None:

@@ -60,24 +60,32 @@ class MetricStore:
 
     async def add(self, points: Mapping[UUID, Sequence[Point]], now: datetime, max_series: int) -> int:
         """Write points of agents; returns how many were left out, being of more series than an agent may have."""
-        ids = await self._series(points, now, max_series)
+        ids, fresh = await self._series(points, now, max_series)
         begun_at = await self._partitions.current()
-        rows = [
-            (begun_at, series_id, point.timestamp, point.value)
-            for uid, of_agent in points.items()
-            for point in of_agent
-            if (series_id := ids.get((uid, point.series.digest))) is not None
-        ]
+        rows: list[tuple[datetime, int, datetime, float]] = []
+        left_out = 0
+        for uid, of_agent in points.items():
+            for point in of_agent:
+                series_id = ids.get((uid, point.series.digest))
+                if series_id is None:
+                    left_out += 1
+                    continue
+                if series_id in fresh and point.began_at is not None:
+                    # Collectors make a counter when it first counts: without its 0 that would not show.
+                    fresh.discard(series_id)
+                    rows.append((begun_at, series_id, point.began_at, 0.0))
+                rows.append((begun_at, series_id, point.timestamp, point.value))
         await self._connection.copy_records_to_table(
             self._partitions.name(begun_at),
             records=rows,
             columns=("partition_at", "series_id", "timestamp", "value"),
         )
-        return sum(map(len, points.values())) - len(rows)
+        return left_out
 
     async def _series(
         self, points: Mapping[UUID, Sequence[Point]], now: datetime, max_series: int
-    ) -> dict[tuple[UUID, UUID], int]:
+    ) -> tuple[dict[tuple[UUID, UUID], int], set[int]]:
+        """Ids by agent and digest, and which of them are new."""
         rows = await self._connection.fetch(
             "SELECT instance_uid, digest, series_id, seen_at FROM metric_series WHERE instance_uid = ANY($1::uuid[])",
             list(points),
@@ -95,15 +103,14 @@ class MetricStore:
                 elif room > 0:
                     fresh[uid, series.digest] = series
                     room -= 1
-        if fresh:
-            ids |= await self._insert(fresh, now)
+        inserted = await self._insert(fresh, now) if fresh else {}
         if seen & long_ago:
             await self._connection.execute(
                 "UPDATE metric_series SET seen_at = $2 WHERE series_id = ANY($1::bigint[])",
                 sorted(seen & long_ago),
                 now,
             )
-        return ids
+        return ids | inserted, set(inserted.values())
 
     async def _insert(self, fresh: Mapping[tuple[UUID, UUID], Series], now: datetime) -> dict[tuple[UUID, UUID], int]:
         columns: list[list[Any]] = [
