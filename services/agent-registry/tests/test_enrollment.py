@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from nats.js.errors import NoKeysError
 
 from agent_registry import app, enrollment_handlers, handlers
 from agent_registry.presence import Presence
@@ -267,10 +268,22 @@ async def test_the_bucket_follows_the_database_after_a_loss(
             bucket = await bus.kv(contracts.AGENT_CREDENTIALS)
             await bucket.put("stale", b"x")
             assert await app.mirror_credentials(bus, database)
-            await eventually(lambda: bucket.keys(), until=lambda keys: keys == [made.enrollment_token.token_id])
+
+            async def keys() -> list[str]:
+                try:
+                    return await bucket.keys()
+                except NoKeysError:
+                    return []
+
+            async def waiting() -> int:
+                async with database.transaction() as connection:
+                    return int(await connection.fetchval("SELECT count(*) FROM outbox"))
+
+            await eventually(keys, until=lambda found: found == [made.enrollment_token.token_id])
+            await eventually(waiting, until=lambda count: count == 0)
+            relay.cancel()
             assert await app.mirror_credentials(bus, database)
-            async with database.transaction() as connection:
-                assert await connection.fetchval("SELECT count(*) FROM outbox") == 0
+            assert await waiting() == 0
         finally:
             relay.cancel()
             await asyncio.gather(relay, return_exceptions=True)
