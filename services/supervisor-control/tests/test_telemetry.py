@@ -156,6 +156,19 @@ async def test_a_rare_text_is_searched_a_bounded_way_at_a_time(
     assert (found, pages) == ([NOW + timedelta(seconds=3)], 3)
 
 
+async def test_a_page_of_long_records_is_shorter(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And leads on; one record is always there."""
+    monkeypatch.setattr(handlers, "MAX_PAGE_SIZE", 25_000)
+    await add(control, *(make_row(n, body=f"{n}" + "x" * 10_000) for n in range(5)))
+    seen, sizes, cursor = [], [], ""
+    while not sizes or cursor:
+        page = await asked(control, cursor=cursor)
+        seen += [one.body[0] for one in page.records]
+        sizes.append(len(page.records))
+        cursor = page.next_cursor
+    assert (seen, sizes) == (["4", "3", "2", "1", "0"], [2, 2, 1])
+
+
 async def test_tokens_nul_and_long_texts_do_not_reach_the_table(control: Control) -> None:
     """What comes is stored all the same."""
     token = tokens.mint(tokens.ENROLLMENT)

@@ -49,3 +49,13 @@ def merged(pages: Sequence[Page], limit: int, *, key: Callable[[Place], Any], is
     if len(records) > limit:
         return Page(records[:limit], records[limit - 1].place)
     return Page(records, end)
+
+
+def within(page: Page, size: int) -> Page:
+    """The beginning of a page that has no more than `size` bytes of text, but at least one record."""
+    total = 0
+    for number, record in enumerate(page.records):
+        total += len(record.body) + len(record.attributes_json)
+        if total > size and number:
+            return Page(page.records[:number], page.records[number - 1].place)
+    return page

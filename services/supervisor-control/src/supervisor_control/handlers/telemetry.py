@@ -21,7 +21,7 @@ from flowkit.outbox import Effect
 from flowkit.telemetry import get_log
 from supervisor_control.domain import metrics, telemetry
 from supervisor_control.domain.metrics import Point, Steps
-from supervisor_control.domain.paging import StoredRecord
+from supervisor_control.domain.paging import StoredRecord, within
 from supervisor_control.domain.telemetry import LogRow, Place, Wanted
 from supervisor_control.handlers.control import Control
 
@@ -32,6 +32,7 @@ Item = TypeVar("Item")
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
 MAX_NAMES = 100
+MAX_PAGE_SIZE = 4 * 2**20  # bytes; long records make a page shorter
 _SLICE = 500  # records written before others have their turn
 
 
@@ -89,6 +90,7 @@ async def list_logs(control: Control, request: rpc.ListLogsRequest, now: datetim
         page = await store.oldest_first(uid, wanted, behind, limit)
     else:
         page = await store.newest_first(uid, wanted, behind, limit)
+    page = within(page, MAX_PAGE_SIZE)
     return rpc.ListLogsResponse(
         records=[_record(one) for one in page.records], next_cursor=page.next.text() if page.next else ""
     )
