@@ -33,7 +33,7 @@ MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
 MAX_NAMES = 100
 MAX_PAGE_SIZE = 4 * 2**20  # bytes; long records make a page shorter
-_SLICE = 500  # records written before others have their turn
+_SLICE = 200  # records parsed and written, 3 ms, before others have their turn
 
 
 async def exported(control: Control, exports: Sequence[Export], now: datetime) -> Sequence[Effect]:
