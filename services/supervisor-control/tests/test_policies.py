@@ -31,9 +31,12 @@ async def control(database_url: Callable[[str], str]) -> AsyncIterator[Control]:
         yield Control.on(connection, Settings(telemetry_url="http://flowgate.test"))
 
 
-async def report(control: Control, uid: UUID = UID, capabilities: int = SUPERVISOR, **changes: object) -> list[Desired]:
+async def report(
+    control: Control, uid: UUID = UID, capabilities: int = SUPERVISOR, sequence_num: int = 7, **changes: object
+) -> list[Desired]:
     message = opamp_pb2.AgentToServer(
         capabilities=capabilities,
+        sequence_num=sequence_num,
         agent_description=make_description(service__name="otelcol"),
         health=opamp_pb2.ComponentHealth(healthy=True),
     )
@@ -94,6 +97,25 @@ async def test_an_agent_is_offered_by_the_default_policy_once(control: Control) 
     other = UUID(int=2)
     assert await register(control, other) == []
     assert len(await report(control, other)) == 1
+
+
+async def test_a_new_process_is_offered_the_same_again(control: Control) -> None:
+    """It has forgotten its heartbeat interval, and all of it without its storage; but one that begins anew because of
+    an offer is not driven round and round."""
+    await put(control, rpc.Policy(name="default", own_logs=True, heartbeat_interval_seconds=5))
+    await register(control)
+    (wish,) = await report(control, sequence_num=0)
+    await send(control, wish)
+    assert await report(control, sequence_num=0, connected_at=NOW + timedelta(seconds=9)) == []
+    assert await report(control, sequence_num=8, connected_at=NOW + timedelta(minutes=5)) == []
+    (again,) = await report(control, sequence_num=0, connected_at=NOW + timedelta(minutes=6))
+    assert again == wish
+    effect, _ = await put(
+        control, rpc.Policy(name="default", own_logs=True, heartbeat_interval_seconds=6), dry_run=True
+    )
+    assert (effect.offers, effect.restarts) == (1, 0)
+    await send(control, again)
+    assert (await state(control)).state == "offered"
 
 
 async def test_labels_of_the_registration_choose_the_policy_at_once(control: Control) -> None:

@@ -2,14 +2,15 @@
 
 An offer of own telemetry restarts the collector if it differs from the one before, and only then (opampsupervisor
 v0.149.0 compares the composed configuration). So what an agent was offered is kept by its hash, and the same hash is
-never offered again.
+offered once to a process. A new process of the supervisor is offered it again: it has forgotten the heartbeat interval,
+which is not stored, and all of it if its storage was lost; where own telemetry is stored, the same again does nothing.
 """
 
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -32,6 +33,7 @@ DEFAULT = "default"
 MAX_HEARTBEAT_SECONDS = 3600
 USUAL_HEARTBEAT_SECONDS = 30  # OpAMP's default, for agents whose policy no longer says anything
 MAX_SELECTOR_LABELS = 16
+SETTLING = timedelta(seconds=10)  # an agent that begins anew because of an offer does so within
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -219,6 +221,13 @@ def wish(supervisor: Supervisor) -> Desired:
         connection=desired_pb2.DesiredConnection(hash=supervisor.wanted_hash, **supervisor.wanted_connection),
     )
     return Desired(str(supervisor.instance_uid), FACET, state)
+
+
+def process_started(supervisor: Supervisor, at: datetime) -> None:
+    """A new process of the agent speaks: it is to be offered what it has again. Not so right after an offer, since an
+    agent may begin anew because of that, and again and again."""
+    if supervisor.offered_at is None or at - supervisor.offered_at > SETTLING:
+        supervisor.connection_hash = None
 
 
 def delivered(supervisor: Supervisor, digest: bytes, at: datetime) -> list[Desired]:

@@ -75,6 +75,8 @@ async def agents_reported(control: Control, reports: Sequence[Report], now: date
             continue
         if _is_new_here(supervisor, report):
             unsettled[uid] = supervisor
+            if not report.message.sequence_num:
+                policies.process_started(supervisor, report.connected_at)
             if supervisor.wanted_hash is not None:  # NATS may have lost it meanwhile
                 effects.append(policies.wish(supervisor))
         _connected(supervisor, report)
