@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from flowgate_cli.enroll import endpoint
+from flowgate_cli.simulated_telemetry import Sender
 from flowgate_cli.simulation import Mode, Profile, SimulatedAgent
 from opamp.v1 import opamp_pb2
 
@@ -33,6 +34,7 @@ class FleetPlan:
         urls: agents' addresses, dealt out in turn; their scheme gives way to the transport.
         transport: ws, http, or mixed for one after the other.
         report_seconds: each agent reports its health anew that often; 0 means only when it changes.
+        sends_telemetry: agents that are asked for their own logs and metrics send them.
     """
 
     urls: Sequence[str]
@@ -46,6 +48,7 @@ class FleetPlan:
     validates: bool = True
     seed: str = "flowgate"
     attributes: dict[str, str] = field(default_factory=dict)
+    sends_telemetry: bool = True
 
     def profiles(self) -> list[Profile]:
         """The agents; the same plan gives the same ones. Supervised ones come first."""
@@ -107,6 +110,8 @@ class Fleet:
                 )
                 for number, agent in enumerate(self.agents)
             ]
+            if self.plan.sends_telemetry:
+                tasks.append(asyncio.create_task(self._telemetry(client)))
             try:
                 await asyncio.gather(*tasks)
             finally:
@@ -180,6 +185,23 @@ class Fleet:
             agent.goodbye(time.time(), says_so=True)
             await self._leave(agent, connection)
             raise
+
+    async def _telemetry(self, client: httpx2.AsyncClient) -> None:
+        """Send what the agents' collectors say of themselves; what is not taken is lost."""
+        senders = [Sender(agent) for agent in self.agents if agent.profile.mode == "supervisor"]
+        while True:
+            await asyncio.sleep(1.0)
+            for sender in senders:
+                for url, headers, body in sender.due(time.time()):
+                    try:
+                        async with self._gate:
+                            kind = {"Content-Type": "application/json"}
+                            answer = await client.post(url, content=body, headers={**dict(headers), **kind})
+                    except httpx2.HTTPError as error:
+                        self._tell(f"own telemetry is not taken: {error!r}")
+                        continue
+                    if answer.status_code != 200:
+                        self._tell(f"own telemetry is not taken: {answer.status_code}")
 
     async def _leave(self, agent: SimulatedAgent, connection: ClientConnection) -> None:
         message = agent.next_message(time.time())

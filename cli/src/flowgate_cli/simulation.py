@@ -108,6 +108,16 @@ class SimulatedAgent:
         else:
             self._start_collector(now)
 
+    @property
+    def own_telemetry(self) -> Telemetry:
+        """Where its collector sends its own telemetry."""
+        return self._telemetry
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its collector runs and is healthy."""
+        return bool(self._health.healthy and self._health.start_time_unix_nano)
+
     # --- what the transport calls
 
     def connected(self) -> None:
