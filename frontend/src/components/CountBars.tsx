@@ -60,7 +60,7 @@ export function CountBars({ summary }: { summary: FleetSummary }) {
     ],
   ]
   return (
-    <SimpleGrid cols={{ base: 1, sm: 2, lg: 3, xl: 5 }} spacing="sm">
+    <SimpleGrid cols={{ base: 1, xs: 2, md: 3, lg: 5 }} spacing="sm">
       {bars.map(([title, parts, nothing]) => (
         <Bar key={title} title={title} parts={parts} nothing={nothing ?? 'None'} />
       ))}

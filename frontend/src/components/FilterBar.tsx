@@ -1,11 +1,12 @@
-import { Autocomplete, Button, Group, MultiSelect, Select, TagsInput } from '@mantine/core'
+import { NativeSelect, TextInput } from '@mantine/core'
 import { useDebouncedCallback } from '@mantine/hooks'
 import { IconSearch } from '@tabler/icons-react'
 import { useQuery } from '@tanstack/react-query'
-import { useEffect, useMemo, useState } from 'react'
+import { type FormEvent, useEffect, useId, useMemo, useState } from 'react'
 import type { SupervisedAgent } from '../services/api'
 import { queries } from '../services/queries'
-import type { Filters } from './fleet'
+import classes from './FilterBar.module.css'
+import { type Filters, STATUSES } from './fleet'
 
 interface Props {
   filters: Filters
@@ -15,99 +16,129 @@ interface Props {
   withMode?: boolean
 }
 
+const TYPING_MILLISECONDS = 200
+
 /** Search and filters of a list of agents, with what there is as suggestions. The URL holds them. */
 export function FilterBar({ filters, change, clear, rows, withMode = true }: Props) {
   const { data: summary } = useQuery(queries.summary)
   const [text, setText] = useState(filters.q ?? '')
-  const search = useDebouncedCallback((value: string) => change('q', value.trim() ? [value.trim()] : []), 200)
+  const search = useDebouncedCallback((value: string) => change('q', value.trim() ? [value.trim()] : []), TYPING_MILLISECONDS)
   useEffect(() => {
     setText((known) => (known.trim() === (filters.q ?? '') ? known : (filters.q ?? '')))
   }, [filters.q])
+  const [searches, labels] = [useId(), useId()]
 
-  const labels = useMemo(() => {
+  const known = useMemo(() => {
     const found = new Set<string>()
     for (const row of rows.slice(0, 500)) {
       for (const [key, value] of Object.entries(row.labels)) found.add(value ? `${key}=${value}` : key)
     }
-    return [...found].sort().slice(0, 50)
+    return [...found].sort().slice(0, 100)
   }, [rows])
   const suggestions = useMemo(
     () => [
-      { group: 'Versions', items: Object.keys(summary?.by_version ?? {}).filter((one) => one !== 'unknown').slice(0, 12) },
-      { group: 'Hosts', items: [...new Set(rows.slice(0, 200).map((row) => row.host_name ?? ''))].filter(Boolean).slice(0, 8) },
+      ...Object.keys(summary?.by_version ?? {}).filter((one) => one !== 'unknown'),
+      ...new Set(rows.slice(0, 200).flatMap((row) => (row.host_name ? [row.host_name] : []))),
     ],
     [summary, rows],
   )
+  const toggle = (status: (typeof STATUSES)[number]) => {
+    const chosen = filters.status ?? []
+    change('status', chosen.includes(status) ? chosen.filter((one) => one !== status) : [...chosen, status])
+  }
+  const addLabel = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    const field = event.currentTarget.elements.namedItem('label') as HTMLInputElement
+    const wanted = field.value.trim()
+    if (wanted) change('label', [...new Set([...(filters.label ?? []), wanted])])
+    field.value = ''
+  }
   const isFiltered = Boolean(
     filters.q || filters.status || filters.healthy !== undefined || filters.label || (withMode && filters.management_mode),
   )
   return (
-    <Group gap="xs" align="center" role="search" aria-label="Filter agents">
-      <Autocomplete
-        size="xs"
+    <div className={classes.bar} role="search" aria-label="Filter agents">
+      <TextInput
         w={270}
         data-search
+        type="search"
         aria-label="Search agents"
         placeholder="Name, id, host, version, label…  ( / )"
         leftSection={<IconSearch size={14} />}
         value={text}
-        data={suggestions}
-        maxDropdownHeight={260}
-        onChange={(value) => {
-          setText(value)
-          search(value)
+        list={searches}
+        onChange={(event) => {
+          setText(event.currentTarget.value)
+          search(event.currentTarget.value)
         }}
       />
+      <datalist id={searches}>
+        {suggestions.map((one) => (
+          <option key={one} value={one} />
+        ))}
+      </datalist>
       {withMode && (
-        <Select
-          w={130}
+        <NativeSelect
+          size="xs"
           aria-label="Mode"
-          placeholder="Any mode"
-          clearable
+          value={filters.management_mode ?? ''}
+          onChange={(event) => change('mode', event.currentTarget.value ? [event.currentTarget.value] : [])}
           data={[
+            { value: '', label: 'Any mode' },
             { value: 'supervisor', label: 'Supervisor' },
             { value: 'extension', label: 'Extension' },
           ]}
-          value={filters.management_mode ?? null}
-          onChange={(value) => change('mode', value ? [value] : [])}
         />
       )}
-      <MultiSelect
-        w={filters.status?.length ? 200 : 120}
-        aria-label="Status"
-        placeholder={filters.status?.length ? undefined : 'Any status'}
-        clearable
-        data={['online', 'stale', 'offline']}
-        value={filters.status ?? []}
-        onChange={(values) => change('status', values)}
-      />
-      <Select
-        w={130}
+      <NativeSelect
+        size="xs"
         aria-label="Health"
-        placeholder="Any health"
-        clearable
+        value={filters.healthy === undefined ? '' : filters.healthy ? 'healthy' : 'unhealthy'}
+        onChange={(event) => change('health', event.currentTarget.value ? [event.currentTarget.value] : [])}
         data={[
+          { value: '', label: 'Any health' },
           { value: 'healthy', label: 'Healthy' },
           { value: 'unhealthy', label: 'Not healthy' },
         ]}
-        value={filters.healthy === undefined ? null : filters.healthy ? 'healthy' : 'unhealthy'}
-        onChange={(value) => change('health', value ? [value] : [])}
       />
-      <TagsInput
-        size="xs"
-        miw={150}
-        aria-label="Labels"
-        placeholder={filters.label?.length ? undefined : 'Label, key=value'}
-        clearable
-        data={labels}
-        value={filters.label ?? []}
-        onChange={(values) => change('label', values)}
-      />
+      <div className={classes.toggles} role="group" aria-label="Status">
+        {STATUSES.map((status) => (
+          <button
+            key={status}
+            type="button"
+            className={classes.toggle}
+            aria-pressed={filters.status?.includes(status) ?? false}
+            onClick={() => toggle(status)}
+          >
+            {status}
+          </button>
+        ))}
+      </div>
+      <form onSubmit={addLabel}>
+        <TextInput w={150} name="label" aria-label="Label" placeholder="Label, key=value ⏎" list={labels} autoComplete="off" />
+        <datalist id={labels}>
+          {known.map((one) => (
+            <option key={one} value={one} />
+          ))}
+        </datalist>
+      </form>
+      {filters.label?.map((label) => (
+        <button
+          key={label}
+          type="button"
+          className="fg-pill"
+          data-removable
+          aria-label={`Without the label ${label}`}
+          onClick={() => change('label', filters.label!.filter((one) => one !== label))}
+        >
+          {label} ✕
+        </button>
+      ))}
       {isFiltered && (
-        <Button variant="subtle" onClick={clear}>
+        <button type="button" className={classes.clear} onClick={clear}>
           Clear filters
-        </Button>
+        </button>
       )}
-    </Group>
+    </div>
   )
 }

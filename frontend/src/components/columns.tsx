@@ -8,19 +8,31 @@ import { ModeBadge } from './ModeBadge'
 import { RelativeTime } from './RelativeTime'
 import { SupervisorStatus } from './SupervisorStatus'
 
+/** The host tells agents of one kind apart: where there is no room, the part before it is cut. */
+function Name({ name }: { name: string }) {
+  const at = name.indexOf('@')
+  if (at < 0) return <span>{name}</span>
+  return (
+    <>
+      <span>{name.slice(0, at + 1)}</span>
+      <b>{name.slice(at + 1)}</b>
+    </>
+  )
+}
+
 const name = (base: string): Column => ({
   id: 'name',
   title: 'Name',
-  width: 260,
+  width: 250,
   sort: 'name',
   cell: (row) => (
     <Link
       to={{ pathname: `${base}/${row.instance_id}`, search: globalThis.location.search }}
       data-row-link
-      className="fg-link"
+      className="fg-link fg-name"
       title={row.name}
     >
-      {row.name}
+      <Name name={row.name} />
     </Link>
   ),
 })
@@ -38,17 +50,17 @@ const health: Column = {
   sort: 'health',
   cell: (row) => <HealthIndicator health={row.health} />,
 }
-const version: Column = { id: 'version', title: 'Version', width: 96, sort: 'version', cell: (row) => row.version ?? '–' }
+const version: Column = { id: 'version', title: 'Version', width: 84, sort: 'version', cell: (row) => row.version ?? '–' }
 const mode: Column = {
   id: 'mode',
   title: 'Mode',
-  width: 100,
+  width: 108,
   cell: (row) => <ModeBadge mode={row.management_mode} />,
 }
 const collector: Column = {
   id: 'collector',
   title: 'Collector',
-  width: 112,
+  width: 108,
   cell: (row) =>
     row.management_mode === 'supervisor' ? (
       <SupervisorStatus supervisor={row.supervisor} />
@@ -59,14 +71,14 @@ const collector: Column = {
 const config: Column = {
   id: 'config',
   title: 'Config',
-  width: 104,
+  width: 96,
   cell: (row) => <ConfigStateBadge state={row.delivery?.state ?? null} error={row.delivery?.error} />,
 }
-const labels: Column = { id: 'labels', title: 'Labels', width: 200, cell: (row) => <Labels labels={row.labels} /> }
+const labels: Column = { id: 'labels', title: 'Labels', width: 150, cell: (row) => <Labels labels={row.labels} /> }
 const seen: Column = {
   id: 'seen',
   title: 'Last seen',
-  width: 110,
+  width: 96,
   sort: 'last_seen_at',
   cell: (row) => <RelativeTime at={row.last_seen_at} />,
 }

@@ -10,7 +10,7 @@ export const PAGE_SIZE = 100
 
 export type Filters = Pick<FleetQuery, 'q' | 'management_mode' | 'status' | 'healthy' | 'label' | 'sort'>
 
-const STATUSES = ['online', 'stale', 'offline'] as const
+export const STATUSES = ['online', 'stale', 'offline'] as const
 const MODES = ['supervisor', 'extension'] as const
 
 /** Filters as the URL has them; what it has wrongly is left out. */

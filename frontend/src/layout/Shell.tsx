@@ -1,23 +1,11 @@
-import {
-  ActionIcon,
-  Alert,
-  AppShell,
-  Burger,
-  Group,
-  Modal,
-  NavLink,
-  Text,
-  Tooltip,
-  useComputedColorScheme,
-  useMantineColorScheme,
-} from '@mantine/core'
-import { useDisclosure } from '@mantine/hooks'
+import { Alert, Text, useComputedColorScheme, useMantineColorScheme } from '@mantine/core'
 import {
   IconActivity,
   IconCpu,
   IconKey,
   IconLayoutDashboard,
   IconLogout,
+  IconMenu2,
   IconMoon,
   IconPlaylist,
   IconPlugConnected,
@@ -26,15 +14,18 @@ import {
   IconSun,
 } from '@tabler/icons-react'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { Suspense, useCallback, useEffect, useState } from 'react'
+import { lazy, Suspense, useCallback, useEffect, useState } from 'react'
 import { Outlet, NavLink as RouterLink } from 'react-router'
 import { ago, useNow } from '../components/RelativeTime'
 import { Failed, Loading } from '../components/States'
 import { ApiError, sessionApi, whenSignedOut } from '../services/api'
 import { useLiveState, useLiveUpdates } from '../services/live'
 import { keys, queries } from '../services/queries'
-import { SignInForm, SignInPage } from './SignIn'
+import classes from './Shell.module.css'
 import { PLACES, Shortcuts } from './shortcuts'
+
+const SignInPage = lazy(() => import('./SignIn'))
+const SessionEnded = lazy(() => import('./SignIn').then((module) => ({ default: module.SessionEnded })))
 
 const ICONS = [
   IconLayoutDashboard,
@@ -64,19 +55,17 @@ export function Shell() {
 
   if (session.isPending) return <Loading label="Starting" />
   if (!session.data) return <Failed error={session.error} retry={() => void session.refetch()} />
-  if (!isSignedIn && !wasSignedIn) return <SignInPage />
+  if (!isSignedIn && !wasSignedIn) {
+    return (
+      <Suspense fallback={<Loading label="Starting" />}>
+        <SignInPage />
+      </Suspense>
+    )
+  }
   return (
     <>
       <Frame onSignedOut={() => setWasSignedIn(false)} />
-      <Modal
-        opened={!isSignedIn}
-        onClose={() => {}}
-        withCloseButton={false}
-        closeOnEscape={false}
-        title="Your session has ended. Sign in to go on; nothing on the page is lost."
-      >
-        <SignInForm />
-      </Modal>
+      <Suspense fallback={null}>{!isSignedIn && <SessionEnded />}</Suspense>
     </>
   )
 }
@@ -84,7 +73,7 @@ export function Shell() {
 function Frame({ onSignedOut }: { onSignedOut: () => void }) {
   useLiveUpdates()
   const queryClient = useQueryClient()
-  const [isOpen, menu] = useDisclosure()
+  const [isOpen, setOpen] = useState(false)
   const { setColorScheme } = useMantineColorScheme()
   const scheme = useComputedColorScheme('light', { getInitialValueInEffect: false })
   const toggle = useCallback(() => setColorScheme(scheme === 'dark' ? 'light' : 'dark'), [scheme, setColorScheme])
@@ -95,61 +84,56 @@ function Frame({ onSignedOut }: { onSignedOut: () => void }) {
     await queryClient.fetchQuery({ ...queries.session, staleTime: 0 })
   }
   return (
-    <AppShell
-      header={{ height: 46 }}
-      navbar={{ width: 196, breakpoint: 'sm', collapsed: { mobile: !isOpen } }}
-      padding="md"
-    >
+    <div className={classes.shell} data-open={isOpen || undefined}>
       <a href="#main" className="fg-skip">
         Skip to content
       </a>
       <Shortcuts onTheme={toggle} />
-      <AppShell.Header>
-        <Group h="100%" px="md" justify="space-between" wrap="nowrap">
-          <Group gap="sm" wrap="nowrap">
-            <Burger opened={isOpen} onClick={menu.toggle} hiddenFrom="sm" size="sm" aria-label="Menu" />
-            <img src="/favicon.svg" alt="" width={22} height={22} />
-            <Text fw={700}>FlowGate</Text>
-          </Group>
-          <Group gap="xs" wrap="nowrap">
-            <LiveMark />
-            <Tooltip label={scheme === 'dark' ? 'Light (d)' : 'Dark (d)'}>
-              <ActionIcon onClick={toggle} aria-label={scheme === 'dark' ? 'Switch to light' : 'Switch to dark'}>
-                {scheme === 'dark' ? <IconSun size={17} /> : <IconMoon size={17} />}
-              </ActionIcon>
-            </Tooltip>
-            <Tooltip label="Sign out">
-              <ActionIcon onClick={() => void signOut()} aria-label="Sign out">
-                <IconLogout size={17} />
-              </ActionIcon>
-            </Tooltip>
-          </Group>
-        </Group>
-      </AppShell.Header>
-      <AppShell.Navbar p={8} aria-label="Main">
+      <header className={classes.header}>
+        <button
+          type="button"
+          className={`${classes.icon} ${classes.burger}`}
+          aria-label="Menu"
+          aria-expanded={isOpen}
+          onClick={() => setOpen(!isOpen)}
+        >
+          <IconMenu2 size={18} />
+        </button>
+        <img src="/favicon.svg" alt="" width={22} height={22} />
+        <b>FlowGate</b>
+        <span className={classes.space} />
+        <LiveMark />
+        <button
+          type="button"
+          className={classes.icon}
+          title={scheme === 'dark' ? 'Light (d)' : 'Dark (d)'}
+          aria-label={scheme === 'dark' ? 'Switch to light' : 'Switch to dark'}
+          onClick={toggle}
+        >
+          {scheme === 'dark' ? <IconSun size={17} /> : <IconMoon size={17} />}
+        </button>
+        <button type="button" className={classes.icon} title="Sign out" aria-label="Sign out" onClick={() => void signOut()}>
+          <IconLogout size={17} />
+        </button>
+      </header>
+      <nav className={classes.nav} aria-label="Main">
         {PLACES.map(([key, to, title], index) => {
           const Icon = ICONS[index]!
           return (
-            <NavLink
-              key={key}
-              component={RouterLink}
-              to={to}
-              end={to === '/'}
-              label={title}
-              leftSection={<Icon size={16} stroke={1.7} />}
-              onClick={menu.close}
-              className="fg-nav"
-            />
+            <RouterLink key={key} to={to} end={to === '/'} title={`${title} (g ${key})`} onClick={() => setOpen(false)}>
+              <Icon size={16} stroke={1.7} aria-hidden />
+              {title}
+            </RouterLink>
           )
         })}
-      </AppShell.Navbar>
-      <AppShell.Main id="main" h="100dvh" tabIndex={-1}>
+      </nav>
+      <main id="main" className={classes.main} tabIndex={-1}>
         <OfflineBanner />
         <Suspense fallback={<Loading rows={8} />}>
           <Outlet />
         </Suspense>
-      </AppShell.Main>
-    </AppShell>
+      </main>
+    </div>
   )
 }
 

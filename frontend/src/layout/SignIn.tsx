@@ -1,4 +1,4 @@
-import { Box, Button, Center, Code, Paper, PasswordInput, Stack, Text, Title } from '@mantine/core'
+import { Box, Button, Center, Code, Modal, Paper, PasswordInput, Stack, Text, Title } from '@mantine/core'
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import { Failed } from '../components/States'
@@ -51,7 +51,7 @@ export function SignInForm({ onDone }: { onDone?: () => void }) {
   )
 }
 
-export function SignInPage() {
+export default function SignInPage() {
   return (
     <Center mih="100vh" p="md" component="main">
       <Box w={400} maw="100%">
@@ -66,5 +66,20 @@ export function SignInPage() {
         </Paper>
       </Box>
     </Center>
+  )
+}
+
+/** Over the page, when its session has ended. */
+export function SessionEnded() {
+  return (
+    <Modal
+      opened
+      onClose={() => {}}
+      withCloseButton={false}
+      closeOnEscape={false}
+      title="Your session has ended. Sign in to go on; nothing on the page is lost."
+    >
+      <SignInForm />
+    </Modal>
   )
 }

@@ -1,6 +1,7 @@
-import { Kbd, Modal, Table } from '@mantine/core'
-import { useEffect, useState } from 'react'
+import { lazy, Suspense, useEffect, useState } from 'react'
 import { useNavigate } from 'react-router'
+
+const Keys = lazy(() => import('./Keys'))
 
 export const PLACES: [key: string, to: string, title: string][] = [
   ['o', '/', 'Overview'],
@@ -41,34 +42,9 @@ export function Shortcuts({ onTheme }: { onTheme: () => void }) {
     document.addEventListener('keydown', onKey)
     return () => document.removeEventListener('keydown', onKey)
   }, [navigate, onTheme])
-  return (
-    <Modal opened={isOpen} onClose={() => setOpen(false)} title="Keyboard">
-      <Table>
-        <Table.Tbody>
-          {PLACES.map(([key, , title]) => (
-            <Table.Tr key={key}>
-              <Table.Td>
-                <Kbd>g</Kbd> <Kbd>{key}</Kbd>
-              </Table.Td>
-              <Table.Td>{title}</Table.Td>
-            </Table.Tr>
-          ))}
-          {[
-            ['/', 'Search'],
-            ['↑ ↓', 'Row by row, Enter opens'],
-            ['Esc', 'Close what is open'],
-            ['d', 'Dark or light'],
-            ['?', 'This list'],
-          ].map(([key, what]) => (
-            <Table.Tr key={key}>
-              <Table.Td>
-                <Kbd>{key}</Kbd>
-              </Table.Td>
-              <Table.Td>{what}</Table.Td>
-            </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
-    </Modal>
-  )
+  return isOpen ? (
+    <Suspense fallback={null}>
+      <Keys onClose={() => setOpen(false)} />
+    </Suspense>
+  ) : null
 }

@@ -53,7 +53,11 @@ export default function AgentDetail({ list }: { list: string }) {
       onClose={close}
       position="right"
       size="min(1080px, 94vw)"
-      title={name ?? 'Agent'}
+      title={
+        <Text fw={650} fz="lg">
+          {name ?? 'Agent'}
+        </Text>
+      }
       padding="md"
       transitionProps={{ duration: 0 }}
       overlayProps={{ backgroundOpacity: 0.25 }}

@@ -15,6 +15,7 @@ import SupervisorConfigEditor from '../components/SupervisorConfigEditor'
 import type { Problem } from '../editor/checks'
 import { keepDraft } from '../editor/drafts'
 import type { Components } from '../editor/schema'
+import { withoutSupervisor } from '../editor/effective'
 import { type AgentConfig, type AgentVersion, ApiError, type Gateway, supervisorApi } from '../services/api'
 import { keys, queries } from '../services/queries'
 
@@ -60,7 +61,7 @@ function Editor({ gateway, config, version }: { gateway: Gateway; config: AgentC
   const queryClient = useQueryClient()
   const id = gateway.instance_id
   const effective = useMemo(() => effectiveText(config), [config])
-  const [initial] = useState(() => config.assigned?.config ?? effective)
+  const [initial] = useState(() => config.assigned?.config ?? withoutSupervisor(effective))
   const available = useMemo<Components>(
     () =>
       Object.fromEntries(
@@ -149,8 +150,8 @@ function Editor({ gateway, config, version }: { gateway: Gateway; config: AgentC
                 Undo all changes
               </Button>
             )}
-            {effective && now.text !== effective && (
-              <Button variant="subtle" onClick={() => setReplacement({ text: effective })}>
+            {effective && now.text !== withoutSupervisor(effective) && (
+              <Button variant="subtle" onClick={() => setReplacement({ text: withoutSupervisor(effective) })}>
                 Start from the effective one
               </Button>
             )}

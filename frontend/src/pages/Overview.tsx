@@ -37,11 +37,11 @@ export default function Overview() {
             <Stack gap="md" pb="md">
               <CountBars summary={data} />
               <Grid gap="md">
-                <Grid.Col span={{ base: 12, lg: 7 }}>
+                <Grid.Col span={{ base: 12, lg: 6 }}>
                   <Attention />
                   <Operations />
                 </Grid.Col>
-                <Grid.Col span={{ base: 12, lg: 5 }}>
+                <Grid.Col span={{ base: 12, lg: 6 }}>
                   <LastHour />
                 </Grid.Col>
               </Grid>
@@ -97,7 +97,7 @@ function Attention() {
       title="Needs attention"
       more={
         query.data && query.data.sick > 0 ? (
-          <Link to="/agents?health=unhealthy" className="fg-link">
+          <Link to="/agents?health=unhealthy" className="fg-more">
             All that are not healthy
           </Link>
         ) : undefined
@@ -143,8 +143,8 @@ function Operations() {
     <Section
       title="Operations"
       more={
-        <Link to="/operations" className="fg-link">
-          All
+        <Link to="/operations" className="fg-more">
+          All operations
         </Link>
       }
     >
@@ -180,7 +180,7 @@ function LastHour() {
     <Section
       title="The last hour"
       more={
-        <Link to="/events" className="fg-link">
+        <Link to="/events" className="fg-more">
           All events
         </Link>
       }

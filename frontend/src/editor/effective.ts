@@ -1,0 +1,18 @@
+/** What of an effective configuration is the operator's own: a start for an agent that never got one from here. */
+import { isMap, isScalar, isSeq, parseDocument } from 'yaml'
+
+/** The text without the opamp extension and the own telemetry, which the supervisor adds by itself. */
+export function withoutSupervisor(text: string): string {
+  const document = parseDocument(text, { logLevel: 'silent' })
+  if (document.errors.length || !isMap(document.contents)) return text
+  document.deleteIn(['extensions', 'opamp'])
+  const started = document.getIn(['service', 'extensions'])
+  if (isSeq(started)) {
+    started.items = started.items.filter((item) => !(isScalar(item) && item.value === 'opamp'))
+    if (!started.items.length) document.deleteIn(['service', 'extensions'])
+  }
+  const extensions = document.getIn(['extensions'])
+  if (isMap(extensions) && !extensions.items.length) document.delete('extensions')
+  if (document.hasIn(['service', 'telemetry'])) document.deleteIn(['service', 'telemetry'])
+  return document.toString({ lineWidth: 0 })
+}
