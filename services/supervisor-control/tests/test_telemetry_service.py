@@ -15,6 +15,7 @@ from flowgate.rpc.v1 import telemetry_pb2 as rpc
 from flowgate.uplink.v1 import dead_letters_pb2, telemetry_pb2
 from flowkit import contracts
 from flowkit.bus import Bus, shard_durable
+from flowkit.errors import UnavailableError
 from flowkit.rpc import RpcClient
 from flowkit.testing import connected_bus, eventually
 from supervisor_control.app import lifespan
@@ -69,7 +70,15 @@ async def left(bus: Bus) -> int:
 
 
 async def bodies(bus: Bus, uid: UUID) -> list[str]:
-    answer = await RpcClient(bus).call(rpc.ListLogsRequest(instance_id=str(uid), limit=1000), rpc.ListLogsResponse)
+    async def ask() -> rpc.ListLogsResponse:
+        try:
+            return await RpcClient(bus).call(
+                rpc.ListLogsRequest(instance_id=str(uid), limit=1000), rpc.ListLogsResponse
+            )
+        except UnavailableError as error:  # its subscription may not have reached the server yet
+            raise AssertionError("not ready") from error
+
+    answer = await eventually(ask, until=lambda _: True)
     return sorted(one.body for one in answer.records)
 
 
