@@ -6,7 +6,6 @@ from pydantic import Field, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from flowkit.settings import OwnerSettings
-from supervisor_control.domain.supervisors import CrashLoop
 
 
 class Settings(OwnerSettings):
@@ -54,8 +53,3 @@ class Settings(OwnerSettings):
     @classmethod
     def _prefixes(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-    @property
-    def crash_loop(self) -> CrashLoop:
-        """When a collector counts as crashing again and again."""
-        return CrashLoop(self.crash_loop_count, self.crash_loop_seconds)

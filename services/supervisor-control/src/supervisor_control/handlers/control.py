@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from flowkit.db import Connection
+from supervisor_control.domain.supervisors import CrashLoop
 from supervisor_control.settings import Settings
 from supervisor_control.store.metrics import MetricStore
 from supervisor_control.store.operations import OperationStore
@@ -34,3 +35,8 @@ class Control:
             TelemetryStore(connection),
             MetricStore(connection),
         )
+
+    @property
+    def crash_loop(self) -> CrashLoop:
+        """When a collector counts as crashing again and again."""
+        return CrashLoop(self.settings.crash_loop_count, self.settings.crash_loop_seconds)

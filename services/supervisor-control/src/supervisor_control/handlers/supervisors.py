@@ -82,7 +82,7 @@ async def agents_reported(control: Control, reports: Sequence[Report], now: date
         _connected(supervisor, report)
         if report.has(HEALTH):
             effects_of_health, new_records = domain.health_reported(
-                supervisor, report.message.health, report.received_at, control.settings.crash_loop
+                supervisor, report.message.health, report.received_at, control.crash_loop
             )
             effects += effects_of_health
             records += new_records
@@ -350,7 +350,7 @@ async def _answers(control: Control, supervisors: Sequence[Supervisor], now: dat
     received = await control.telemetry.last_received(uids)
     answers = []
     for one in supervisors:
-        answer = _supervisor(one, commands.get(one.instance_uid), control.settings.crash_loop, now)
+        answer = _supervisor(one, commands.get(one.instance_uid), control.crash_loop, now)
         if answer.HasField("connection_settings") and one.instance_uid in received:
             answer.connection_settings.last_received_at.FromDatetime(received[one.instance_uid])
         answers.append(answer)
