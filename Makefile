@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PACKAGES := proto libs/flowkit services/opamp-gateway services/agent-registry services/config-push services/supervisor-control services/api-gateway cli
 DATA ?= flowgate-data
 
-.PHONY: help setup run test lint fmt proto lock bench env clean
+.PHONY: help setup run ui types test lint fmt proto lock bench env clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -20,7 +20,14 @@ $(VENV)/.ready: requirements.lock Makefile $(addsuffix /pyproject.toml,$(PACKAGE
 	@touch $@
 
 run: setup ## start FlowGate on this machine, with a small demo fleet (Ctrl-C stops it)
+	$(BIN)/python frontend/tool.py build --optional
 	$(BIN)/flowgate up --demo --data-dir $(DATA)
+
+ui: setup ## build the UI into frontend/dist, once per content
+	$(BIN)/python frontend/tool.py build
+
+types: setup ## regenerate the UI's types from the API's own description
+	$(BIN)/python frontend/tool.py types
 
 test: setup ## lint and every test, the real supervisor and collector included
 	$(MAKE) --no-print-directory lint
@@ -53,4 +60,4 @@ env: ## make .env for docker compose, with passwords and tokens of its own
 	deploy/docker/make-env.sh
 
 clean: ## remove the virtual environment and caches (not your data)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache frontend/node_modules frontend/dist

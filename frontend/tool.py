@@ -1,9 +1,9 @@
 """Node for the UI, from a Python wheel: so that a machine needs nothing but Python.
 
-    python frontend/tool.py build [--optional]   # into dist/, once per content
-    python frontend/tool.py types [--check]      # src/services/schema.d.ts from the API's own description
-    python frontend/tool.py check | test         # TypeScript | vitest
-    python frontend/tool.py npm ...              # npm as it is, such as `npm install`
+python frontend/tool.py build [--optional]   # into dist/, once per content
+python frontend/tool.py types [--check]      # src/services/schema.d.ts from the API's own description
+python frontend/tool.py check | test         # TypeScript | vitest
+python frontend/tool.py npm ...              # npm as it is, such as `npm install`
 """
 
 import argparse
