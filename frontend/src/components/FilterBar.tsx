@@ -2,7 +2,7 @@ import { NativeSelect, TextInput } from '@mantine/core'
 import { useDebouncedCallback } from '@mantine/hooks'
 import { IconSearch } from '@tabler/icons-react'
 import { useQuery } from '@tanstack/react-query'
-import { type FormEvent, useEffect, useId, useMemo, useState } from 'react'
+import { type FormEvent, useEffect, useId, useMemo, useRef, useState } from 'react'
 import type { SupervisedAgent } from '../services/api'
 import { queries } from '../services/queries'
 import classes from './FilterBar.module.css'
@@ -22,9 +22,16 @@ const TYPING_MILLISECONDS = 200
 export function FilterBar({ filters, change, clear, rows, withMode = true }: Props) {
   const { data: summary } = useQuery(queries.summary)
   const [text, setText] = useState(filters.q ?? '')
-  const search = useDebouncedCallback((value: string) => change('q', value.trim() ? [value.trim()] : []), TYPING_MILLISECONDS)
+  const sent = useRef(filters.q ?? '')
+  const search = useDebouncedCallback((value: string) => {
+    sent.current = value.trim()
+    change('q', sent.current ? [sent.current] : [])
+  }, TYPING_MILLISECONDS)
+  // A search that did not come from this field, such as by a link. What is being typed stays.
   useEffect(() => {
-    setText((known) => (known.trim() === (filters.q ?? '') ? known : (filters.q ?? '')))
+    if ((filters.q ?? '') === sent.current) return
+    sent.current = filters.q ?? ''
+    setText(sent.current)
   }, [filters.q])
   const [searches, labels] = [useId(), useId()]
 

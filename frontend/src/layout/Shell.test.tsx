@@ -1,0 +1,57 @@
+import { screen, waitFor } from '@testing-library/react'
+import userEvent from '@testing-library/user-event'
+import { HttpResponse, http } from 'msw'
+import { expect, it } from 'vitest'
+import { visit } from '../testing/render'
+import { problem, server } from '../testing/server'
+
+const signedOut = http.get('*/api/v1/session', () =>
+  HttpResponse.json({ signed_in: false, csrf_token: null, expires_at: null }),
+)
+
+it('asks for the admin token first, and says when it is not the one', async () => {
+  server.use(
+    signedOut,
+    http.post('*/api/v1/session', async ({ request }) => {
+      const { token } = (await request.json()) as { token: string }
+      return token === 'good'
+        ? HttpResponse.json({ signed_in: true, csrf_token: 'csrf', expires_at: '2099-01-01T00:00:00Z' })
+        : problem(401, 'This is not the admin token.')
+    }),
+  )
+  visit('/')
+  const field = await screen.findByLabelText(/Admin token/)
+  await userEvent.type(field, 'bad')
+  await userEvent.click(screen.getByRole('button', { name: 'Sign in' }))
+  expect(await screen.findByText(/This is not the admin token/)).toBeInTheDocument()
+  await userEvent.clear(field)
+  server.use(http.get('*/api/v1/session', () => HttpResponse.json({ signed_in: true, csrf_token: 'csrf', expires_at: null })))
+  await userEvent.type(field, 'good')
+  await userEvent.click(screen.getByRole('button', { name: 'Sign in' }))
+  expect(await screen.findByRole('heading', { name: 'Overview' })).toBeInTheDocument()
+})
+
+it('goes places by keys, and lists the keys', async () => {
+  const { router } = visit('/')
+  await screen.findByRole('heading', { name: 'Overview' })
+  await userEvent.keyboard('ga')
+  await waitFor(() => expect(router.state.location.pathname).toBe('/agents'))
+  await userEvent.keyboard('?')
+  expect(await screen.findByText('Row by row, Enter opens')).toBeInTheDocument()
+})
+
+it('keeps the page and what was typed when the session ends', async () => {
+  visit('/agents')
+  const search = await screen.findByRole('combobox', { name: 'Search agents' })
+  await screen.findByRole('table', { name: 'Agents' })
+  server.use(http.get('*/api/v1/ui/agents', () => problem(401, 'Sign in.')))
+  await userEvent.type(search, 'edge')
+  expect(await screen.findByText(/Your session has ended/)).toBeInTheDocument()
+  expect(search).toHaveValue('edge')
+})
+
+it('says so when FlowGate cannot be reached', async () => {
+  server.use(http.get('*/api/v1/fleet/summary', () => HttpResponse.error()))
+  visit('/events')
+  expect(await screen.findByText('FlowGate cannot be reached')).toBeInTheDocument()
+})

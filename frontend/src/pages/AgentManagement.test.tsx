@@ -1,0 +1,136 @@
+import { screen, waitFor, within } from '@testing-library/react'
+import userEvent from '@testing-library/user-event'
+import { HttpResponse, http } from 'msw'
+import { describe, expect, it } from 'vitest'
+import { visit } from '../testing/render'
+import { fleet, makeAgent, page, problem, server } from '../testing/server'
+
+describe('the list of agents', () => {
+  it('shows every agent with status, health and mode', async () => {
+    visit('/agents')
+    const table = await screen.findByRole('table', { name: 'Agents' })
+    const row = within(table).getByRole('row', { name: /edge-2/ })
+    expect(row).toHaveTextContent('Extension')
+    expect(row).toHaveTextContent('healthy')
+    expect(table).toHaveAttribute('aria-rowcount', '4')
+  })
+
+  it('asks the server for what the address says, and writes filters into it', async () => {
+    const asked: string[] = []
+    server.use(
+      http.get('*/api/v1/ui/agents', ({ request }) => {
+        asked.push(new URL(request.url).search)
+        return page(fleet)
+      }),
+    )
+    const { router } = visit('/agents?status=online&sort=-version')
+    await screen.findByRole('table', { name: 'Agents' })
+    expect(asked[0]).toContain('status=online')
+    expect(asked[0]).toContain('sort=-version')
+    await userEvent.click(screen.getByRole('button', { name: 'offline' }))
+    await userEvent.type(screen.getByRole('combobox', { name: 'Search agents' }), 'edge')
+    await waitFor(() => expect(router.state.location.search).toContain('q=edge'))
+    expect(router.state.location.search).toContain('status=online&status=offline')
+    await waitFor(() => expect(asked.at(-1)).toContain('q=edge'))
+    await userEvent.click(screen.getByRole('button', { name: 'Clear filters' }))
+    await waitFor(() => expect(router.state.location.search).toBe('?sort=-version'))
+  })
+
+  it('sorts by the column that is clicked, the other way at the second click', async () => {
+    const { router } = visit('/agents')
+    await userEvent.click(await screen.findByRole('button', { name: 'Last seen' }))
+    expect(router.state.location.search).toBe('?sort=last_seen_at')
+    await userEvent.click(screen.getByRole('button', { name: /Last seen/ }))
+    expect(router.state.location.search).toBe('?sort=-last_seen_at')
+    expect(screen.getByRole('columnheader', { name: /Last seen/ })).toHaveAttribute('aria-sort', 'descending')
+  })
+
+  it('hides a column and remembers it in the address', async () => {
+    const { router } = visit('/agents')
+    await screen.findByRole('columnheader', { name: 'Labels' })
+    await userEvent.click(screen.getByText('Columns'))
+    await userEvent.click(screen.getByRole('checkbox', { name: 'Labels' }))
+    expect(screen.queryByRole('columnheader', { name: 'Labels' })).not.toBeInTheDocument()
+    expect(router.state.location.search).toContain('cols=')
+  })
+
+  it('keeps what is selected while filters change, and selects all that match', async () => {
+    const all = Array.from({ length: 5 }, (_, index) => makeAgent(index + 1))
+    server.use(
+      http.get('*/api/v1/ui/agents', ({ request }) => {
+        const query = new URL(request.url).searchParams
+        if (query.get('limit') === '1000') return page(all)
+        if (query.get('cursor')) return page(all.slice(2), 5)
+        return query.get('q') ? page([], 0) : page(all.slice(0, 2), 5, 'more')
+      }),
+    )
+    visit('/agents')
+    await userEvent.click(await screen.findByRole('checkbox', { name: 'Select otelcol@edge-1' }))
+    expect(screen.getByText('1 selected')).toBeInTheDocument()
+    await userEvent.click(screen.getByRole('button', { name: 'Select all 5 matching' }))
+    expect(await screen.findByText('5 selected')).toBeInTheDocument()
+    expect(screen.getByRole('button', { name: 'Restart 5 agents…' })).toBeInTheDocument()
+    await userEvent.type(screen.getByRole('combobox', { name: 'Search agents' }), 'nothing')
+    expect(await screen.findByText('No agent fits the filters')).toBeInTheDocument()
+    expect(screen.getByText('5 selected')).toBeInTheDocument()
+  })
+
+  it('says so when there is none, and how to get one', async () => {
+    server.use(http.get('*/api/v1/ui/agents', () => page([])))
+    visit('/agents')
+    expect(await screen.findByText('No agent has connected yet')).toBeInTheDocument()
+    expect(screen.getByRole('link', { name: 'Connect the first one' })).toHaveAttribute('href', '/onboarding')
+  })
+
+  it('shows a failure in the words of the API, and tries again', async () => {
+    server.use(http.get('*/api/v1/ui/agents', () => problem(503, 'agent-registry is not running.')))
+    visit('/agents')
+    expect(await screen.findByText(/agent-registry is not running/)).toBeInTheDocument()
+    server.resetHandlers()
+    await userEvent.click(screen.getByRole('button', { name: 'Try again' }))
+    expect(await screen.findByRole('table', { name: 'Agents' })).toBeInTheDocument()
+  })
+
+  it('names a service that does not answer', async () => {
+    server.use(
+      http.get('*/api/v1/ui/agents', () =>
+        HttpResponse.json({ items: fleet, total: 3, next_cursor: null, partial: ['config-push'] }),
+      ),
+    )
+    visit('/agents')
+    expect(await screen.findByText(/config-push does not answer now/)).toBeInTheDocument()
+  })
+})
+
+describe('an agent', () => {
+  it('in extension mode has its actions disabled, with the reason', async () => {
+    visit(`/agents/${fleet[1]!.instance_id}`)
+    const restart = await screen.findByRole('button', { name: /Restart via Supervisor/ })
+    expect(restart).toHaveAttribute('aria-disabled', 'true')
+    expect(restart).toHaveAccessibleDescription(/Run the collector under opampsupervisor/)
+    expect(screen.getByText('How to move it')).toBeInTheDocument()
+  })
+
+  it('is restarted only after it was asked, and the outcome is shown', async () => {
+    let ordered = 0
+    server.use(
+      http.post('*/api/v1/supervisor/agents/:id/restart', ({ request }) => {
+        expect(request.headers.get('x-csrf-token')).toBe('csrf')
+        ordered++
+        return HttpResponse.json({ command_id: 'c', state: 'pending' }, { status: 202 })
+      }),
+      http.get('*/api/v1/commands/c', () => HttpResponse.json({ command_id: 'c', state: 'completed', error: null })),
+    )
+    visit(`/agents/${fleet[0]!.instance_id}`)
+    await userEvent.click(await screen.findByRole('button', { name: /Restart via Supervisor/ }))
+    expect(ordered).toBe(0)
+    await userEvent.click(await screen.findByRole('button', { name: 'Restart 1 collector' }))
+    expect(await screen.findByText('Restart completed')).toBeInTheDocument()
+    expect(ordered).toBe(1)
+  })
+
+  it('that is not there says so', async () => {
+    visit('/agents/unknown')
+    expect(await screen.findByText(/There is no such gateway/)).toBeInTheDocument()
+  })
+})

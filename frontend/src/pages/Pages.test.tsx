@@ -1,0 +1,147 @@
+import { screen, waitFor, within } from '@testing-library/react'
+import userEvent from '@testing-library/user-event'
+import { HttpResponse, http } from 'msw'
+import { describe, expect, it } from 'vitest'
+import { visit } from '../testing/render'
+import { fleet, makeAgent, page, server } from '../testing/server'
+
+const token = {
+  token_id: 't',
+  name: 'plant-7',
+  state: 'live',
+  labels: {},
+  max_uses: null,
+  uses: 3,
+  expires_at: null,
+  revoked_at: null,
+  last_used_at: null,
+  created_at: '2026-11-02T08:15:30.125Z',
+  created_by: 'admin',
+}
+const operation = {
+  operation_id: 'o',
+  action: 'restart',
+  state: 'running',
+  is_over: false,
+  waiting: 2,
+  running: 1,
+  succeeded: 3,
+  failed: 1,
+  skipped: 0,
+  updated_at: '2026-11-02T08:15:30.125Z',
+  created_at: '2026-11-02T08:15:30.125Z',
+  created_by: 'admin',
+  config_hash: null,
+  max_unavailable: 1,
+  stop_on_failure: true,
+}
+
+describe('overview', () => {
+  it('leads from each count to the agents that it counts', async () => {
+    visit('/')
+    const status = await screen.findByRole('region', { name: 'Status' })
+    expect(within(status).getByRole('link', { name: /offline/ })).toHaveAttribute('href', '/agents?status=offline')
+  })
+  it('says in words why an agent needs somebody', async () => {
+    const failed = makeAgent(7, {
+      delivery: { delivery_id: 'd', instance_id: '', config_hash: '', state: 'failed', error: 'unknown exporter', created_at: null, updated_at: null },
+    })
+    server.use(http.get('*/api/v1/supervisor/ui/agents', () => page([failed])))
+    visit('/')
+    expect(await screen.findByText(/It refused its configuration: unknown exporter/)).toBeInTheDocument()
+    expect(screen.getByText('Not connected')).toBeInTheDocument()
+  })
+})
+
+describe('bulk operations', () => {
+  it('say who is left out before anything is done, and warn of the whole fleet', async () => {
+    const orders: { dry_run: boolean; instance_ids: string[] }[] = []
+    server.use(
+      http.post('*/api/v1/supervisor/operations', async ({ request }) => {
+        const order = (await request.json()) as (typeof orders)[0]
+        orders.push(order)
+        const targets = fleet.map((one) => ({
+          instance_id: one.instance_id,
+          gateway_id: one.gateway_id,
+          name: one.name,
+          state: one.management_mode === 'supervisor' ? 'waiting' : 'skipped',
+          reason: one.management_mode === 'supervisor' ? null : 'it lacks the capability',
+          updated_at: null,
+        }))
+        return HttpResponse.json({ ...operation, dry_run: order.dry_run, targets })
+      }),
+      http.get('*/api/v1/supervisor/operations/o', () => HttpResponse.json({ ...operation, dry_run: false, targets: [] })),
+    )
+    const { router } = visit('/agents')
+    await userEvent.click(await screen.findByRole('checkbox', { name: 'Select all loaded agents' }))
+    await userEvent.click(screen.getByRole('button', { name: 'Restart 3 agents…' }))
+    expect(await screen.findByText('This is the whole fleet')).toBeInTheDocument()
+    expect(await screen.findByText('1 agent will be left out')).toBeInTheDocument()
+    expect(orders.every((order) => order.dry_run)).toBe(true)
+    await userEvent.click(screen.getByRole('button', { name: 'Restart 2 agents' }))
+    expect(await screen.findByRole('region', { name: 'Operation' })).toBeInTheDocument()
+    expect(orders.at(-1)).toMatchObject({ dry_run: false, instance_ids: fleet.map((one) => one.instance_id) })
+    expect(router.state.location.pathname).toBe('/operations/o')
+  })
+  it('are stopped after the question how many that leaves out', async () => {
+    let stopped = false
+    server.use(
+      http.get('*/api/v1/supervisor/operations', () => HttpResponse.json({ items: [operation] })),
+      http.get('*/api/v1/supervisor/operations/o', () =>
+        HttpResponse.json({ ...operation, ...(stopped ? { state: 'cancelled' } : {}), dry_run: false, targets: [] }),
+      ),
+      http.post('*/api/v1/supervisor/operations/o/cancel', () => {
+        stopped = true
+        return HttpResponse.json({ ...operation, state: 'cancelled', dry_run: false, targets: [] })
+      }),
+    )
+    visit('/operations/o')
+    await userEvent.click(await screen.findByRole('button', { name: 'Stop' }))
+    await userEvent.click(await screen.findByRole('button', { name: 'Stop, leave 2 out' }))
+    await waitFor(() =>
+      expect(screen.getByRole('button', { name: 'Stop' })).toHaveAccessibleDescription('It has ended: cancelled'),
+    )
+  })
+})
+
+describe('enrollment tokens', () => {
+  it('show a secret once', async () => {
+    server.use(
+      http.post('*/api/v1/enrollment-tokens', async ({ request }) => {
+        expect(await request.json()).toMatchObject({ name: 'plant-7', max_uses: null })
+        return HttpResponse.json({ ...token, token: 'fge_secret' }, { status: 201 })
+      }),
+    )
+    visit('/enrollment')
+    await userEvent.click(await screen.findByRole('button', { name: 'New token' }))
+    await userEvent.type(await screen.findByLabelText(/Name/), 'plant-7')
+    await userEvent.click(screen.getByRole('button', { name: 'Make the token' }))
+    expect(await screen.findByText('fge_secret')).toBeInTheDocument()
+    expect(screen.getByText('Copy it now: it cannot be shown again')).toBeInTheDocument()
+  })
+  it('are revoked after the question whom that cuts off', async () => {
+    const revoked: string[] = []
+    server.use(
+      http.get('*/api/v1/enrollment-tokens', () => HttpResponse.json({ items: [token] })),
+      http.delete('*/api/v1/enrollment-tokens/:id', ({ params }) => {
+        revoked.push(String(params.id))
+        return HttpResponse.json({ ...token, state: 'revoked' })
+      }),
+    )
+    visit('/enrollment')
+    await userEvent.click(await screen.findByRole('button', { name: 'Revoke plant-7' }))
+    expect(await screen.findByText(/3 agents came with this token/)).toBeInTheDocument()
+    await userEvent.click(screen.getByRole('button', { name: 'Revoke, cut off 3' }))
+    await expect.poll(() => revoked).toEqual(['t'])
+  })
+})
+
+it('onboarding makes commands with a fresh token and waits for the agent', async () => {
+  server.use(
+    http.post('*/api/v1/enrollment-tokens', () => HttpResponse.json({ ...token, uses: 0, token: 'fge_fresh' }, { status: 201 })),
+  )
+  visit('/onboarding')
+  await userEvent.click(await screen.findByRole('button', { name: /Make the commands/ }))
+  expect(await screen.findByText(/Bearer fge_fresh/)).toHaveTextContent('wss://flowgate.test/v1/opamp')
+  expect(screen.getByText(/Waiting for its first connection/)).toBeInTheDocument()
+})
