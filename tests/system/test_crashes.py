@@ -203,7 +203,7 @@ async def test_killed_services_lose_nothing_and_double_nothing(flowgate_up: Call
     stop = asyncio.Event()
     agents = [CountingAgent(number, running.opamp_urls, running.agent_headers) for number in range(AGENTS)]
     fleet = [asyncio.create_task(agent.run(stop)) for agent in agents]
-    await eventually(lambda: all(agent.answered for agent in agents), seconds=30)
+    await eventually(lambda: all(agent.answered for agent in agents), seconds=60)
     pushing = asyncio.create_task(push_until(stop, agents, running))
     await asyncio.sleep(1)
     for service in SERVICES:
@@ -211,13 +211,13 @@ async def test_killed_services_lose_nothing_and_double_nothing(flowgate_up: Call
         await asyncio.sleep(1)
     before = [len(agent.answered) for agent in agents]
     await eventually(
-        lambda: all(len(agent.answered) > many + 2 for agent, many in zip(agents, before, strict=True)), seconds=30
+        lambda: all(len(agent.answered) > many + 2 for agent, many in zip(agents, before, strict=True)), seconds=60
     )
     stop.set()
     accepted = await pushing
     await asyncio.gather(*fleet)
-    await eventually(lambda: backlog(bus), seconds=40, until=lambda left: left == 0)
-    await eventually(lambda: outboxes(database), seconds=20, until=lambda left: left == 0)
+    await eventually(lambda: backlog(bus), seconds=120, until=lambda left: left == 0)
+    await eventually(lambda: outboxes(database), seconds=60, until=lambda left: left == 0)
 
     facts = await read_stream(bus, "AGENT_EVENTS")
     assert [one for one, many in Counter(id_ for id_, _ in facts).items() if many > 1] == []
