@@ -1,5 +1,6 @@
 """Policies and offers on a real PostgreSQL, each test in a transaction that leaves nothing behind."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -11,6 +12,7 @@ from flowgate.rpc.v1 import policies_pb2 as rpc
 from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors_rpc
 from flowgate.rpc.v1 import telemetry_pb2 as telemetry_rpc
 from flowgate.uplink.v1 import uplink_pb2
+from flowkit import db
 from flowkit.errors import ConflictError, InvalidError, NotFoundError
 from flowkit.outbox import Desired, Effect
 from flowkit.testing import EXTENSION, SUPERVISOR, make_description, make_report, rolled_back
@@ -264,3 +266,33 @@ async def test_the_status_tells_when_telemetry_came_last(control: Control) -> No
     assert not (await state(control)).HasField("last_received_at")
     await control.telemetry.received({UID: NOW})
     assert (await state(control)).last_received_at.ToDatetime(tzinfo=UTC) == NOW
+
+
+async def test_labels_and_policies_that_change_at_once_miss_nothing(
+    fresh_database_url: Callable[[str], str],
+) -> None:
+    """Each is decided with the other in view, whichever comes first."""
+    database = await db.connect(fresh_database_url("supervisor_control"), 4)
+    settings = Settings(telemetry_url="http://flowgate.test")
+    policy = rpc.Policy(name="quiet", selector={"env": "prod"}, own_logs=False)
+    fact = agent_facts.GatewayUpdated(instance_uid=str(UID), labels={"env": "prod"})
+    try:
+        async with database.transaction() as connection:
+            control = Control.on(connection, settings)
+            await register(control)
+            await report(control)
+        async with database.transaction() as connection:
+            control = Control.on(connection, settings)
+            assert await supervisors.gateway_updated(control, fact, NOW) == []
+
+            async def change() -> list[Desired]:
+                async with database.transaction() as other:
+                    return (await put(Control.on(other, settings), policy))[1]
+
+            changing = asyncio.create_task(change())
+            await asyncio.sleep(0.2)
+            assert not changing.done()
+        (wish,) = await changing
+        assert urls(wish)[0] == ""
+    finally:
+        await database.close()

@@ -39,8 +39,8 @@ class Settler:
 
 
 async def converge(control: Control, supervisors: Sequence[Supervisor]) -> list[Effect]:
-    """Bring agents to the settings that they should have. Those whose labels are not known yet wait: an offer by the
-    wrong policy would restart their collectors twice."""
+    """Bring agents to the settings that they should have, policies being held. Those whose labels are not known yet
+    wait: an offer by the wrong policy would restart their collectors twice."""
     labelled = [one for one in supervisors if one.labels is not None]
     if not labelled:
         return []
@@ -74,6 +74,7 @@ async def put_policy(control: Control, request: rpc.PutPolicyRequest, now: datet
         updated_by=request.actor,
     )
     domain.check(policy)
+    await (control.policies.hold() if request.dry_run else control.policies.hold_alone())
     others = [one for one in await control.policies.all() if one.name != policy.name]
     if not request.dry_run:
         await control.policies.put(policy)
@@ -88,6 +89,7 @@ async def delete_policy(control: Control, request: rpc.DeletePolicyRequest, now:
         NotFoundError: there is none of that name.
         ConflictError: the default one stays.
     """
+    await (control.policies.hold() if request.dry_run else control.policies.hold_alone())
     policies = {one.name: one for one in await control.policies.all()}
     policy = policies.pop(request.name, None)
     if policy is None:
@@ -103,6 +105,7 @@ async def delete_policy(control: Control, request: rpc.DeletePolicyRequest, now:
 async def offer_what_is_due(control: Control, now: datetime) -> Sequence[Effect]:
     """Compare all agents with what the policies say. Reports and facts lead to the same at once; this is for what
     changes without them, such as the setting `telemetry_url`."""
+    await control.policies.hold()
     await control.policies.label_the_unlabelled(now - UNLABELLED)
     _, wishes = await _apply(control, await control.policies.all(), None, dry_run=False)
     return wishes

@@ -36,6 +36,7 @@ def concerns(report: Report) -> bool:
 async def agents_reported(control: Control, reports: Sequence[Report], now: datetime) -> Sequence[Effect]:
     """A batch of the uplink: health of supervisors, connections that ended, offers and commands that were sent."""
     uids = list({report.uid for report in reports})
+    await control.policies.hold()
     supervisors = await _known(control, uids, reports)
     commands = await control.store.open_commands(uids)
     stored = dict(commands)
@@ -269,6 +270,7 @@ async def capabilities_changed(
 ) -> Sequence[Effect]:
     """The agent can do other things than before."""
     uid = UUID(fact.instance_uid)
+    await control.policies.hold()
     await control.store.set_capabilities(uid, fact.capabilities)
     return await _settled(control, uid)
 
@@ -276,6 +278,7 @@ async def capabilities_changed(
 async def registered(control: Control, fact: agent_facts.AgentRegistered, now: datetime) -> Sequence[Effect]:
     """Remember the gateway, so that facts can name it, and its labels, by which policies choose."""
     uid = UUID(fact.instance_uid)
+    await control.policies.hold()
     await control.store.ensure([uid])
     await control.store.set_gateway(uid, UUID(fact.gateway_id))
     return await _settled(control, uid, dict(fact.labels))
@@ -284,6 +287,7 @@ async def registered(control: Control, fact: agent_facts.AgentRegistered, now: d
 async def gateway_updated(control: Control, fact: agent_facts.GatewayUpdated, now: datetime) -> Sequence[Effect]:
     """Other labels may mean other policies."""
     uid = UUID(fact.instance_uid)
+    await control.policies.hold()
     await control.store.ensure([uid])
     return await _settled(control, uid, dict(fact.labels))
 
@@ -292,6 +296,7 @@ async def reidentified(control: Control, fact: agent_facts.AgentReidentified, no
     """What is known of the agent goes with the gateway to its new instance_uid. Its telemetry token does not."""
     uid = UUID(fact.instance_uid)
     previous = UUID(fact.previous_instance_uid)
+    await control.policies.hold()
     await control.store.rename(previous, uid)
     await control.telemetry.rename(previous, uid, now)
     await control.metrics.rename(previous, uid)

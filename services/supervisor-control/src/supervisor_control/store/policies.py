@@ -15,6 +15,7 @@ _LIGHT = (
     "instance_uid, capabilities, connected_at, updated_at, labels, connection_hash, connection, offered_at,"
     " wanted_hash, wanted_connection"
 )
+_LOCK = "hashtext(current_schema() || ':policies')"
 _PAGE = 2000  # agents looked at at once
 
 
@@ -23,6 +24,15 @@ class PolicyStore:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    async def hold(self) -> None:
+        """No policy changes until the transaction ends. For all that decides on offers, before it locks agents: a
+        change looks at agents as they are, and what an agent reports meanwhile would be decided by the old policies."""
+        await self._connection.execute(f"SELECT pg_advisory_xact_lock_shared({_LOCK})")
+
+    async def hold_alone(self) -> None:
+        """The same for a change of policies: nothing else decides on offers meanwhile."""
+        await self._connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
 
     async def all(self) -> list[Policy]:
         """Every policy."""
