@@ -119,12 +119,14 @@ def types(check: bool) -> None:
 def main() -> None:
     """Run what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=("build", "types", "check", "test", "npm"))
+    parser.add_argument("task", choices=("install", "build", "types", "check", "test", "npm"))
     parser.add_argument("--optional", action="store_true", help="a build that fails is a warning")
     parser.add_argument("--check", action="store_true", help="types: compare only")
     given, more = parser.parse_known_args()
     try:
-        if given.task == "build":
+        if given.task == "install":
+            install()
+        elif given.task == "build":
             build()
         elif given.task == "types":
             types(given.check)

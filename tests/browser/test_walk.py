@@ -1,0 +1,325 @@
+"""What people do in the UI, walked as they would, in light and dark, under the real Content-Security-Policy."""
+
+import re
+
+import pytest
+from browser_visit import Visit
+from interop_agents import Extension, Fleet, Supervisor
+from interop_configs import UNSTARTABLE, good
+from interop_flowgate import FlowGate
+from playwright.async_api import Locator, expect
+
+pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="session")]
+
+SOON = 90_000  # ms; a real collector has to start
+
+
+async def ready(flowgate: FlowGate, agent: Supervisor) -> str:
+    """Id of the supervisor's agent, once it is healthy."""
+    instance_id = await agent.instance_id()
+    async with flowgate.api() as api:
+        await api.healthy(instance_id, 60)
+    return instance_id
+
+
+async def write(visit: Visit, text: str) -> Locator:
+    """Put a text in place of what is in the editor."""
+    editor = visit.page.get_by_role("textbox", name="Configuration")
+    await editor.focus()
+    await visit.page.keyboard.press("Control+A")
+    await visit.page.keyboard.press("Delete")
+    await visit.page.keyboard.insert_text(text)
+    return editor
+
+
+async def test_sign_in(visit: Visit, flowgate: FlowGate) -> None:
+    """The admin token opens it, an enrollment token does not; signing out closes it."""
+    page = visit.page
+    visit.expected.append("401")
+    await page.context.clear_cookies()
+    await visit.go("/agents")
+    field = page.get_by_label("Admin token")
+    await field.fill(flowgate.connection["enrollment_token"])
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_text("This is not the admin token")).to_be_visible()
+    await visit.look("sign-in")
+    await field.fill(flowgate.connection["admin_token"])
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("table", name="Agents")).to_be_visible()
+    cookie = next(one for one in await page.context.cookies() if one["name"] == "flowgate_session")
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(field).to_be_visible()
+
+
+async def test_overview(visit: Visit, flowgate: FlowGate, supervisor: Supervisor, extension: Extension) -> None:
+    """Counts lead to the agents that they count; what changed lately is there."""
+    await ready(flowgate, supervisor)
+    page = visit.page
+    await visit.go("/")
+    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    mode = page.get_by_role("region", name="Mode")
+    await expect(mode.get_by_role("link", name=re.compile("extension"))).to_be_visible()
+    for section in ("Needs attention", "Operations", "The last hour"):
+        await expect(page.get_by_role("region", name=section)).to_be_visible()
+    await expect(page.get_by_role("list", name="Events").get_by_role("listitem").first).to_be_visible()
+    await visit.look("overview")
+    await mode.get_by_role("link", name=re.compile("extension")).click()
+    await expect(page).to_have_url(re.compile(r"/agents\?mode=extension$"))
+    await expect(page.get_by_role("table", name="Agents").get_by_text("Extension").first).to_be_visible()
+
+
+async def test_agents(visit: Visit, supervisor: Supervisor, extension: Extension) -> None:
+    """Search, filters, order and columns are in the address; a selection survives them; rows are followed by keys."""
+    page = visit.page
+    await visit.go("/agents")
+    table = page.get_by_role("table", name="Agents")
+    await expect(page.get_by_text(re.compile(r"^20\d agents"))).to_be_visible()
+    await visit.look("agents")
+    rows = table.get_by_role("row")
+    assert await rows.count() < 80  # of two hundred: only those in sight are drawn
+    await table.get_by_role("checkbox").nth(1).check()
+    await expect(page.get_by_text("1 selected")).to_be_visible()
+    await page.keyboard.press("/")
+    await page.keyboard.type("extension")
+    await expect(page).to_have_url(re.compile("q=extension"))
+    await expect(page.get_by_text("1 selected")).to_be_visible()
+    await page.get_by_role("button", name=re.compile(r"Select all \d+ matching")).click()
+    await expect(page.get_by_role("button", name=re.compile(r"Restart \d{2} agents"))).to_be_visible()
+    await page.get_by_role("button", name="Clear filters").click()
+    await page.get_by_role("button", name="Last seen").click()
+    await expect(page).to_have_url(re.compile("sort=last_seen_at"))
+    await page.get_by_text("Columns", exact=True).click()
+    await page.get_by_role("checkbox", name="Host").check()
+    await expect(table.get_by_role("columnheader", name="Host")).to_be_visible()
+    await visit.look("agents-columns")
+    await page.reload()
+    await expect(table.get_by_role("columnheader", name="Host")).to_be_visible()
+    await table.locator("[data-row-link]").first.focus()
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("dialog")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_be_hidden()
+    await expect(page).to_have_url(re.compile("sort=last_seen_at"))
+
+
+async def test_an_agent_under_a_supervisor(visit: Visit, flowgate: FlowGate, supervisor: Supervisor) -> None:
+    """Every tab of a real one: health, configuration, pipelines, logs, metrics, events, diagnosis, components."""
+    instance_id = await ready(flowgate, supervisor)
+    page = visit.page
+    await visit.go(f"/agents/{instance_id}")
+    dialog = page.get_by_role("dialog")
+    await expect(dialog.get_by_role("region", name="Supervisor and collector").get_by_text("running")).to_be_visible()
+    await expect(dialog.get_by_text("pipeline:", exact=False).first).to_be_visible()
+    await visit.look("agent-overview")
+    for tab, seen in (
+        ("Configuration", dialog.get_by_role("region", name="Effective, as the agent reports it")),
+        ("Pipelines", dialog.locator(".react-flow__node").first),
+        ("Logs", dialog.get_by_role("log")),
+        ("Metrics", dialog.get_by_role("img", name=re.compile("^Memory in MiB"))),
+        ("Events", dialog.get_by_role("list", name="Events").get_by_text("connected").first),
+        ("Diagnosis", dialog.get_by_role("alert").first),
+        ("Version & components", dialog.get_by_role("table", name="Components")),
+    ):
+        await dialog.get_by_role("tab", name=tab).click()
+        await expect(seen).to_be_visible(timeout=SOON)
+        await visit.look(f"agent-{tab.split(' ')[0].lower()}")
+    await dialog.get_by_role("tab", name="Logs").click()
+    await dialog.get_by_label("Source").click()
+    await page.get_by_role("option", name="collector").click()
+    await expect(dialog.get_by_role("log").get_by_text("collector").first).to_be_visible(timeout=SOON)
+
+
+async def test_restart(visit: Visit, flowgate: FlowGate, supervisor: Supervisor) -> None:
+    """It is asked first; the outcome is that of the real collector."""
+    instance_id = await ready(flowgate, supervisor)
+    before = await supervisor.collector()
+    page = visit.page
+    await visit.go(f"/supervisors/{instance_id}")
+    await page.get_by_role("button", name="Restart via Supervisor").click()
+    await expect(page.get_by_text("stops this one collector")).to_be_visible()
+    await visit.look("restart")
+    await page.get_by_role("button", name="Restart 1 collector").click()
+    await expect(page.get_by_text("Restart completed")).to_be_visible(timeout=SOON)
+    assert await supervisor.collector() != before
+
+
+async def test_an_agent_with_the_extension(visit: Visit, flowgate: FlowGate, extension: Extension) -> None:
+    """What cannot be done says why and how it could be."""
+    async with flowgate.api() as api:
+        found = await api.gateways(q=extension.host)
+    page = visit.page
+    await visit.go(f"/agents/{found[0]['instance_id']}")
+    button = page.get_by_role("button", name="Restart via Supervisor")
+    await expect(button).to_have_attribute("aria-disabled", "true")
+    await button.hover()
+    await expect(page.get_by_role("tooltip")).to_contain_text("Run the collector under opampsupervisor")
+    await page.get_by_text("How to move it").click()
+    await expect(page.get_by_text("flowgate gateway bundle")).to_be_visible()
+    await visit.look("agent-extension")
+
+
+async def test_bulk_restart(visit: Visit, supervisor: Supervisor) -> None:
+    """Many are chosen by a query; the button says how many; progress shows the outcome of each; it can be stopped."""
+    page = visit.page
+    await visit.go("/supervisors")
+    await expect(page.get_by_role("table", name="Supervisor-managed agents")).to_be_visible()
+    await visit.look("supervisors")
+    await page.get_by_role("combobox", name="Search agents").fill("supervisor-1")
+    await expect(page).to_have_url(re.compile("q=supervisor-1"))
+    await page.get_by_role("checkbox", name="Select all loaded agents").check()
+    await page.get_by_role("button", name=re.compile(r"Restart \d+ agents…")).click()
+    dialog = page.get_by_role("dialog")
+    await visit.look("bulk-restart")
+    await dialog.get_by_role("button", name=re.compile(r"^Restart \d+ agents$")).click()
+    await expect(page).to_have_url(re.compile("/operations/"))
+    operation = page.get_by_role("region", name="Operation")
+    await expect(operation.get_by_text("succeeded").first).to_be_visible(timeout=SOON)
+    await visit.look("operation")
+    await operation.get_by_role("button", name="Stop").click()
+    await page.get_by_role("button", name=re.compile(r"^Stop, leave \d+ out")).click()
+    await expect(operation.get_by_text("cancelled").first).to_be_visible()
+
+
+async def test_editor(visit: Visit, flowgate: FlowGate, supervisor: Supervisor) -> None:
+    """Mistakes are told as one types, a refusal comes in the collector's words, and nothing typed is lost."""
+    instance_id = await ready(flowgate, supervisor)
+    page = visit.page
+    await visit.go(f"/agents/{instance_id}/edit")
+    problems = page.get_by_role("list", name="Problems")
+    await write(visit, UNSTARTABLE)
+    await expect(problems.get_by_text("no_such_exporter")).to_contain_text("was not built with it")
+    await visit.look("editor-problems")
+    send = page.get_by_role("button", name="Save and Send to Agent")
+    await expect(send).to_have_attribute("aria-disabled", "true")
+
+    await page.get_by_role("link", name="Events").click()
+    await expect(page.get_by_role("heading", name="Events")).to_be_visible()
+    await page.go_back()
+    await expect(problems.get_by_text("no_such_exporter")).to_be_visible()
+
+    await page.get_by_label("Send it all the same").check()
+    await send.click()
+    delivery = page.get_by_role("status", name="Delivery")
+    await expect(delivery).to_contain_text("failed", timeout=SOON)
+    await expect(delivery).to_contain_text("no_such_exporter")
+    await visit.look("editor-failed")
+
+    name = f"walk_{visit.scheme}"
+    await write(visit, good(name))
+    await expect(page.get_by_text("no problems found")).to_be_visible()
+    await page.get_by_text("Compare with effective").click()
+    await expect(page.locator(".monaco-diff-editor")).to_be_visible()
+    await visit.look("editor-compare")
+    await send.click()
+    await expect(delivery).to_contain_text("applied", timeout=SOON)
+    async with flowgate.api() as api:
+        assert f"debug/{name}" in (await api.effective(instance_id))["exporters"]
+
+
+async def test_completion(visit: Visit, flowgate: FlowGate, supervisor: Supervisor) -> None:
+    """The agent's own components are offered."""
+    instance_id = await ready(flowgate, supervisor)
+    page = visit.page
+    await visit.go(f"/agents/{instance_id}/edit")
+    await write(visit, "exporters:\n  ")
+    await page.keyboard.type("de")
+    await page.keyboard.press("Control+Space")
+    await expect(page.locator(".suggest-widget").get_by_text("debug").first).to_be_visible()
+
+
+async def test_onboarding(visit: Visit, flowgate: FlowGate, fleet: Fleet) -> None:
+    """Commands with a fresh token; the agent that uses it is seen to arrive."""
+    page = visit.page
+    await visit.go("/onboarding")
+    await page.get_by_role("button", name=re.compile("^Make the commands")).click()
+    commands = page.get_by_label("Write /etc/opampsupervisor/config.yaml", exact=True)
+    text = await commands.inner_text()
+    assert flowgate.connection["opamp_url"] in text
+    token = re.search(r"Bearer (fge_[\w-]+)", text)
+    assert token
+    await expect(page.get_by_text("Waiting for its first connection")).to_be_visible()
+    await visit.look("onboarding")
+    agent = fleet.supervisor(flowgate, "ws", token=token[1])
+    await expect(page.get_by_text("has connected")).to_be_visible(timeout=SOON)
+    await visit.look("onboarding-arrived")
+    await page.get_by_role("link", name="Look at it").click()
+    await expect(page).to_have_url(re.compile(await agent.instance_id()))
+
+
+async def test_enrollment_tokens(visit: Visit) -> None:
+    """A token is shown once; revoking says whom it cuts off."""
+    page = visit.page
+    await visit.go("/enrollment")
+    await page.get_by_role("button", name="New token").click()
+    await page.get_by_label("Name").fill(f"walk {visit.scheme}")
+    await page.get_by_role("button", name="Make the token").click()
+    await expect(page.get_by_label("enrollment token", exact=True)).to_contain_text("fge_")
+    await visit.look("token")
+    await page.get_by_role("button", name="Close").click()
+    await page.get_by_role("button", name=f"Revoke walk {visit.scheme}").click()
+    await page.get_by_role("button", name="Revoke, cut off 0").click()
+    row = page.get_by_role("row", name=re.compile(f"walk {visit.scheme}"))
+    await expect(row.get_by_text("revoked")).to_be_visible()
+    await visit.look("tokens")
+
+
+async def test_events_and_settings(visit: Visit, flowgate: FlowGate) -> None:
+    """Events come as they happen; settings hold the colours."""
+    page = visit.page
+    await visit.go("/events")
+    events = page.get_by_role("list", name="Events")
+    await expect(events.get_by_role("listitem").first).to_be_visible()
+    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    async with flowgate.api() as api:
+        one = (await api.gateways(q="extension"))[0]
+        renamed = f"renamed {visit.scheme}"
+        await api.client.patch(f"/gateways/{one['gateway_id']}", json={"name": renamed})
+    await expect(events.get_by_text(renamed).first).to_be_visible()
+    await visit.look("events")
+    await visit.go("/settings")
+    await expect(page.get_by_role("table", name="Policies")).to_be_visible()
+    await visit.look("settings")
+    await page.keyboard.press("?")
+    await expect(page.get_by_text("Row by row, Enter opens")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await page.get_by_text("Dark", exact=True).click()
+    await expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", "dark")
+
+
+async def test_first_load_is_small(visit: Visit) -> None:
+    """At most 200 KB of script, compressed, until the agents are there; the editor and the graphs come later."""
+    sizes: dict[str, int] = {}
+
+    async def measure(page_url: str) -> None:
+        visit.page.on(
+            "response",
+            lambda answer: (
+                sizes.update({answer.url: int(answer.headers.get("content-length", "0"))})
+                if answer.request.resource_type == "script"
+                else None
+            ),
+        )
+        await visit.go(page_url)
+
+    await measure("/agents")
+    await expect(visit.page.get_by_role("table", name="Agents")).to_be_visible()
+    assert 50_000 < sum(sizes.values()) <= 200 * 1024, sizes
+
+
+async def test_a_page_that_does_not_exist(visit: Visit) -> None:
+    """Below a page of the UI, the UI says so."""
+    await visit.go("/settings/nothing")
+    await expect(visit.page.get_by_text("There is no such page")).to_be_visible()
+
+
+async def test_the_policy_holds(visit: Visit) -> None:
+    """A script that somebody put into the page does not run."""
+    visit.expected.append("Content Security Policy")
+    await visit.go("/settings")
+    ran = await visit.page.evaluate(
+        """() => { const s = document.createElement('script'); s.textContent = 'window.ran = true'
+                   document.body.append(s); return window.ran === true }"""
+    )
+    assert ran is False
