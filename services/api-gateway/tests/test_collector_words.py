@@ -3,7 +3,7 @@ messages of opampsupervisor v0.149.0."""
 
 import pytest
 
-from api_gateway.collector_words import explain, quote
+from api_gateway.collector_words import explain, is_harmless, quote
 
 _DECODING = (
     "failed to get config: cannot unmarshal the configuration: decoding failed due to the following error(s):\n\n"
@@ -224,3 +224,10 @@ def test_a_quotation_is_one_line_and_not_too_long() -> None:
     """Whole stacks come as errors."""
     assert quote("a\n\n b") == "a b"
     assert len(quote("x" * 5000)) == 601
+
+
+def test_an_error_that_means_nothing_is_told_from_the_same_words_for_another_reason() -> None:
+    body = "Could not report OpAMP remote config status"
+    assert is_harmless(body, {"error": "LastRemoteConfigHash is nil"})
+    assert not is_harmless(body, {"error": "connection refused"})
+    assert not is_harmless("Agent exited", {"error": "LastRemoteConfigHash is nil"})

@@ -143,22 +143,23 @@ class RpcClient:
         self._bus = bus
         self._timeout = timeout
 
-    async def call(self, question: Message, answer: type[Response]) -> Response:
-        """Ask the owner of this type of question.
+    async def call(self, question: Message, answer: type[Response], *, timeout: float | None = None) -> Response:
+        """Ask the owner of this type of question, and wait `timeout` seconds if that is not the usual time.
 
         Raises:
             UnavailableError: the owner did not answer in time.
             FlowGateError: the owner's own error, of the same kind as it raised.
         """
         method = contracts.rpc_methods()[type(question)]
+        seconds = timeout or self._timeout
         data, headers = await _packed(self._bus, question.SerializeToString())
         try:
-            reply = await self._bus.connection.request(method.subject, data, timeout=self._timeout, headers=headers)
+            reply = await self._bus.connection.request(method.subject, data, timeout=seconds, headers=headers)
         except nats.errors.NoRespondersError as error:
             raise UnavailableError(f"{method.service} is not running", service=method.service) from error
         except (nats.errors.Error, TimeoutError) as error:
             raise UnavailableError(
-                f"{method.service} did not answer within {self._timeout:g} s", service=method.service
+                f"{method.service} did not answer within {seconds:g} s", service=method.service
             ) from error
         code = (reply.headers or {}).get(_ERROR_CODE)
         if code:

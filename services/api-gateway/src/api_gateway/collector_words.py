@@ -56,6 +56,16 @@ def explain(text: str, attributes: Mapping[str, str] | None = None) -> Cause | N
     return None
 
 
+def is_harmless(text: str, attributes: Mapping[str, str]) -> bool:
+    """Whether an error means nothing, since it is told whenever something ordinary happens."""
+    return any(words in text and error in attributes.get("error", "") for words, error in _HARMLESS)
+
+
+# opampsupervisor v0.149 tells the outcome of a configuration that came from nobody: after an offer of own telemetry, as
+# long as there is no remote configuration.
+_HARMLESS = (("Could not report OpAMP remote config status", "LastRemoteConfigHash is nil"),)
+
+
 def quote(text: str) -> str:
     """A text in one line, not too long."""
     line = " ".join(text.split())

@@ -10,7 +10,7 @@ from typing import Literal
 
 from google.protobuf.message import DecodeError
 
-from api_gateway.collector_words import Cause, explain, quote
+from api_gateway.collector_words import Cause, explain, is_harmless, quote
 from api_gateway.schemas.gateway import status_of
 from api_gateway.schemas.status import DISCONNECT_REASONS
 from flowgate.config.v1.events_pb2 import DELIVERY_STATE_FAILED
@@ -325,7 +325,7 @@ def _errors(known: Known) -> Iterator[Finding]:
     """Nothing else is wrong, but it tells of errors."""
     seen: set[str] = set()
     for one in known.errors:
-        if one.source == "flowgate":
+        if one.source == "flowgate" or is_harmless(one.body, one.attributes):
             continue
         cause = explain(one.body, one.attributes)
         statement = cause.statement if cause is not None else f"The {one.source} tells of an error: {quote(one.body)}"

@@ -28,6 +28,7 @@ SUPERVISOR_CONTROL = "supervisor-control"
 T = TypeVar("T")
 Response = TypeVar("Response", bound=Message)
 
+_FLEET_SECONDS = 30.0  # for an order that may concern 10,000 agents
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what delivery and command ids are made of
 
 
@@ -142,10 +143,10 @@ class RpcOwners:
         return await self._ask(request, policies.ListPoliciesResponse)
 
     async def put_policy(self, request: policies.PutPolicyRequest) -> policies.PutPolicyResponse:
-        return await self._ask(request, policies.PutPolicyResponse)
+        return await self._ask(request, policies.PutPolicyResponse, _FLEET_SECONDS)
 
     async def delete_policy(self, request: policies.DeletePolicyRequest) -> policies.DeletePolicyResponse:
-        return await self._ask(request, policies.DeletePolicyResponse)
+        return await self._ask(request, policies.DeletePolicyResponse, _FLEET_SECONDS)
 
     async def create_enrollment_token(
         self, request: enrollment.CreateEnrollmentTokenRequest
@@ -166,7 +167,7 @@ class RpcOwners:
         return await self._ask(request, configs.KeepConfigResponse)
 
     async def create_operation(self, request: operations.CreateOperationRequest) -> operations.CreateOperationResponse:
-        return await self._ask(request, operations.CreateOperationResponse)
+        return await self._ask(request, operations.CreateOperationResponse, _FLEET_SECONDS)
 
     async def get_operation(self, request: operations.GetOperationRequest) -> operations.GetOperationResponse:
         return await self._ask(request, operations.GetOperationResponse)
@@ -177,9 +178,9 @@ class RpcOwners:
     async def cancel_operation(self, request: operations.CancelOperationRequest) -> operations.CancelOperationResponse:
         return await self._ask(request, operations.CancelOperationResponse)
 
-    async def _ask(self, request: Message, response: type[Response]) -> Response:
+    async def _ask(self, request: Message, response: type[Response], timeout: float | None = None) -> Response:
         try:
-            return await self._client.call(request, response)
+            return await self._client.call(request, response, timeout=timeout)
         except (nats.errors.Error, nats.js.errors.Error, TimeoutError) as error:
             raise UnavailableError(f"NATS does not answer: {error!r}", service="nats") from error
 
