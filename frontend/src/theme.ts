@@ -11,7 +11,9 @@ export const theme = createTheme({
   fontFamilyMonospace: 'ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace',
   headings: { fontWeight: '650' },
   components: {
-    Modal: { defaultProps: { closeButtonProps: { 'aria-label': 'Close' }, centered: true } },
+    Modal: {
+      defaultProps: { closeButtonProps: { 'aria-label': 'Close' }, centered: true, transitionProps: { duration: 0 } },
+    },
     Drawer: { defaultProps: { closeButtonProps: { 'aria-label': 'Close' } } },
     Tooltip: { defaultProps: { withArrow: true, openDelay: 200, multiline: true, maw: 380 } },
     Button: { defaultProps: { size: 'xs' } },
@@ -42,9 +44,9 @@ export const variables: CSSVariablesResolver = () => ({
     '--fg-canvas': '#f6f7f9',
     '--fg-hover': '#eef1f6',
     '--fg-selected': '#e3e9fb',
-    '--fg-good': '#1a7f37',
+    '--fg-good': '#146c2e',
     '--fg-good-soft': '#dcf5e3',
-    '--fg-warn': '#8a5300',
+    '--fg-warn': '#7d4b00',
     '--fg-warn-soft': '#fdf0d0',
     '--fg-bad': '#b42318',
     '--fg-bad-soft': '#fde4e1',

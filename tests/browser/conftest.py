@@ -14,7 +14,7 @@ from playwright.async_api import Browser, async_playwright, expect
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "support"), str(HERE.parent / "interop" / "support")]  # importlib mode looks nowhere itself
 
-from browser_visit import PATIENCE, ROOT, Visit  # noqa: E402
+from browser_visit import PATIENCE, ROOT, SCREENS, Visit  # noqa: E402
 from interop_agents import Extension, Fleet, Supervisor  # noqa: E402
 from interop_flowgate import FlowGate  # noqa: E402
 
@@ -111,15 +111,21 @@ async def visit(request: pytest.FixtureRequest, browser: Browser, flowgate: Flow
     """Somebody who is signed in, in either colour scheme. The console has to stay without an error."""
     scheme: str = request.param
     base = flowgate.connection["api_url"]
-    context = await browser.new_context(color_scheme=scheme, viewport={"width": 1400, "height": 900})  # type: ignore[arg-type]
+    context = await browser.new_context(
+        color_scheme=scheme,  # type: ignore[arg-type]
+        viewport={"width": 1400, "height": 900},
+        permissions=["clipboard-read", "clipboard-write"],
+    )
     context.set_default_timeout(PATIENCE)
     signed_in = await context.request.post(f"{base}/api/v1/session", data={"token": flowgate.connection["admin_token"]})
     assert signed_in.ok
     page = await context.new_page()
     somebody = Visit(page, base, scheme)
     page.on("console", lambda said: somebody.complaints.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: somebody.complaints.append(str(error)))
+    page.on("pageerror", lambda error: somebody.complaints.append(f"{error} {error.stack}"[:800]))
     yield somebody
+    SCREENS.mkdir(exist_ok=True)
+    await page.screenshot(path=SCREENS / f"end-of-{request.node.name}.png")  # where a test that failed stood
     await context.close()
     left = [one for one in somebody.complaints if not any(part in one for part in somebody.expected)]
     assert left == []

@@ -15,20 +15,23 @@ SOON = 90_000  # ms; a real collector has to start
 
 
 async def ready(flowgate: FlowGate, agent: Supervisor) -> str:
-    """Id of the supervisor's agent, once it is healthy."""
+    """Id of the supervisor's agent, once it is healthy and runs with a configuration from here."""
     instance_id = await agent.instance_id()
     async with flowgate.api() as api:
         await api.healthy(instance_id, 60)
+        if (await api.get(f"/gateways/{instance_id}/config"))["assigned"] is None:
+            await api.delivery(await api.push(instance_id, good("first")), "applied")
+            await api.healthy(instance_id, 60)
     return instance_id
 
 
 async def write(visit: Visit, text: str) -> Locator:
-    """Put a text in place of what is in the editor."""
+    """Paste a text in place of what is in the editor."""
     editor = visit.page.get_by_role("textbox", name="Configuration")
     await editor.focus()
+    await visit.page.evaluate("text => navigator.clipboard.writeText(text)", text)
     await visit.page.keyboard.press("Control+A")
-    await visit.page.keyboard.press("Delete")
-    await visit.page.keyboard.insert_text(text)
+    await visit.page.keyboard.press("Control+V")
     return editor
 
 
@@ -110,7 +113,9 @@ async def test_an_agent_under_a_supervisor(visit: Visit, flowgate: FlowGate, sup
     page = visit.page
     await visit.go(f"/agents/{instance_id}")
     dialog = page.get_by_role("dialog")
-    await expect(dialog.get_by_role("region", name="Supervisor and collector").get_by_text("running")).to_be_visible()
+    await expect(
+        dialog.get_by_role("region", name="Supervisor and collector").get_by_text("running", exact=True)
+    ).to_be_visible()
     await expect(dialog.get_by_text("pipeline:", exact=False).first).to_be_visible()
     await visit.look("agent-overview")
     for tab, seen in (
@@ -141,7 +146,7 @@ async def test_restart(visit: Visit, flowgate: FlowGate, supervisor: Supervisor)
     await expect(page.get_by_text("stops this one collector")).to_be_visible()
     await visit.look("restart")
     await page.get_by_role("button", name="Restart 1 collector").click()
-    await expect(page.get_by_text("Restart completed")).to_be_visible(timeout=SOON)
+    await expect(page.get_by_text("Restart completed").first).to_be_visible(timeout=SOON)
     assert await supervisor.collector() != before
 
 
@@ -166,16 +171,18 @@ async def test_bulk_restart(visit: Visit, supervisor: Supervisor) -> None:
     await visit.go("/supervisors")
     await expect(page.get_by_role("table", name="Supervisor-managed agents")).to_be_visible()
     await visit.look("supervisors")
-    await page.get_by_role("combobox", name="Search agents").fill("supervisor-1")
-    await expect(page).to_have_url(re.compile("q=supervisor-1"))
+    await page.get_by_role("combobox", name="Search agents").fill("sim-supervisor")
+    await expect(page).to_have_url(re.compile("q=sim-supervisor"))
+    await expect(page.get_by_text(re.compile(r"agents match"))).to_be_visible()
     await page.get_by_role("checkbox", name="Select all loaded agents").check()
     await page.get_by_role("button", name=re.compile(r"Restart \d+ agents…")).click()
     dialog = page.get_by_role("dialog")
+    await expect(dialog.get_by_role("button", name=re.compile(r"^Restart \d+ agents$"))).to_be_enabled()
     await visit.look("bulk-restart")
     await dialog.get_by_role("button", name=re.compile(r"^Restart \d+ agents$")).click()
     await expect(page).to_have_url(re.compile("/operations/"))
     operation = page.get_by_role("region", name="Operation")
-    await expect(operation.get_by_text("succeeded").first).to_be_visible(timeout=SOON)
+    await expect(operation.get_by_role("table").get_by_text("succeeded").first).to_be_visible(timeout=SOON)
     await visit.look("operation")
     await operation.get_by_role("button", name="Stop").click()
     await page.get_by_role("button", name=re.compile(r"^Stop, leave \d+ out")).click()
@@ -261,7 +268,7 @@ async def test_enrollment_tokens(visit: Visit) -> None:
     await page.get_by_role("button", name=f"Revoke walk {visit.scheme}").click()
     await page.get_by_role("button", name="Revoke, cut off 0").click()
     row = page.get_by_role("row", name=re.compile(f"walk {visit.scheme}"))
-    await expect(row.get_by_text("revoked")).to_be_visible()
+    await expect(row.get_by_text("revoked", exact=True)).to_be_visible()
     await visit.look("tokens")
 
 

@@ -2,7 +2,7 @@ import { Alert, Group, SegmentedControl, Select, Stack, Text } from '@mantine/co
 import { useState } from 'react'
 import type { AgentConfig } from '../services/api'
 import { ConfigStateBadge } from './ConfigStateBadge'
-import { failingLine } from './diff'
+import { failingPlace } from './diff'
 import { RelativeTime } from './RelativeTime'
 import { Empty } from './States'
 import { YamlDiff, YamlText } from './YamlText'
@@ -26,7 +26,7 @@ export function AgentConfigViewer({ config }: { config: AgentConfig }) {
   const available = Object.keys(texts)
   const failed = config.state === 'failed' && config.error ? config.error : null
   const shown = chosen ?? (failed && texts.assigned ? 'assigned' : (available.at(-1) ?? ''))
-  const marked = failed && texts.assigned ? failingLine(texts.assigned, failed) : null
+  const marked = failed && texts.assigned ? (failingPlace(texts.assigned, failed)?.line ?? null) : null
   if (!available.length) {
     return (
       <Empty title="No configuration is known">

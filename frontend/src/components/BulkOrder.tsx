@@ -65,8 +65,8 @@ function Order({ action, ids, isEverything }: Props) {
           : 'Each collector is stopped and started by its supervisor. What it has in memory is flushed as far as its exporters let it; it receives nothing meanwhile.'}
       </Text>
       {isEverything && (
-        <Alert color="orange" title="This is the whole fleet">
-          No filter is set: every agent that FlowGate knows is selected.
+        <Alert color="orange" title="These are all of them">
+          No filter is set: every agent of the list is selected.
         </Alert>
       )}
       {preview.isError && <Failed error={preview.error} retry={() => void preview.refetch()} />}
@@ -121,7 +121,7 @@ function Order({ action, ids, isEverything }: Props) {
       <Group justify="end">
         <Button
           size="sm"
-          color={isPush ? undefined : 'red'}
+          color={isPush ? undefined : 'red.9'}
           disabled={!able || (isPush && !config.trim())}
           loading={begin.isPending}
           onClick={() => begin.mutate()}

@@ -17,7 +17,7 @@ export function Page({
     document.title = `${title} · FlowGate`
   }, [title])
   return (
-    <Stack gap="sm" h="100%">
+    <Stack gap="sm" h="100%" className="fg-page">
       <Group justify="space-between" gap="sm" mih={32}>
         <Group gap="sm" align="baseline">
           <Title order={1} size="h3">

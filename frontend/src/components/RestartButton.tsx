@@ -72,7 +72,7 @@ export function RestartButton({ gateway }: { gateway: Gateway }) {
               {state ? 'Close' : 'Leave it running'}
             </Button>
             {!state && (
-              <Button color="red" loading={order.isPending} onClick={() => order.mutate()}>
+              <Button color="red.9" loading={order.isPending} onClick={() => order.mutate()}>
                 Restart 1 collector
               </Button>
             )}

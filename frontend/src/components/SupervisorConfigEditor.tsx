@@ -31,7 +31,8 @@ const NONE: Problem[] = []
 /** A collector's configuration: completed and checked as one types, compared with what runs, never lost. */
 export default function SupervisorConfigEditor(props: Props) {
   const { draftKey, initial, height = '58vh', effective, available = NOTHING, agent, refusals = NONE, onChange, replacement } = props
-  const [text, setText] = useState(() => draft(draftKey) ?? initial)
+  const [first] = useState(() => draft(draftKey) ?? initial)
+  const [text, setText] = useState(first)
   const [view, setView] = useState('edit')
   const [schema, setSchema] = useState<Problem[]>(NONE)
   const [reveal, setReveal] = useState<{ line: number }>()
@@ -55,9 +56,6 @@ export default function SupervisorConfigEditor(props: Props) {
     },
     [draftKey, initial],
   )
-  useEffect(() => {
-    if (replacement) change(replacement.text)
-  }, [replacement, change])
   useEffect(() => onChange(text, problems), [onChange, text, problems])
 
   const errors = problems.filter((one) => one.severity === 'error').length
@@ -99,7 +97,8 @@ export default function SupervisorConfigEditor(props: Props) {
       </Group>
       <Suspense fallback={<Loading rows={10} label="Loading the editor" />}>
         <MonacoBox
-          value={text}
+          initial={first}
+          {...(replacement ? { replacement } : {})}
           onChange={change}
           {...(view === 'compare' && effective !== undefined ? { original: effective } : {})}
           height={height}

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { failingLine, sideBySide } from './diff'
+import { failingPlace, sideBySide } from './diff'
 
 describe('side by side', () => {
   it('keeps what is the same on one line and pairs what was changed', () => {
@@ -31,11 +31,12 @@ describe("the line of the collector's words", () => {
   const config = 'receivers:\n  otlp:\nexporters:\n  otpl:\n    endpoint: x\n'
   it.each([
     ['yaml: line 2: mapping values are not allowed', 2],
-    ['\'exporters\' unknown type: "otpl" for id: "otpl"', 3],
-    ["'receivers' has no 'otpl'", 1],
+    ['\'exporters\' unknown type: "otpl" for id: "otpl"', 4],
+    ["'receivers' has no 'otpl'", 4],
+    ["'receivers' is empty", 1],
     ['exporters::otpl: invalid endpoint', 4],
     ['it just broke', null],
   ])('%s', (words, line) => {
-    expect(failingLine(config, words)).toBe(line)
+    expect(failingPlace(config, words)?.line ?? null).toBe(line)
   })
 })

@@ -71,21 +71,25 @@ function matches(a: string[], b: string[]): [number | null, number | null][] {
   return found
 }
 
-/** The line that the collector's words are about: one that they name by number, else one that holds a quoted word. */
-export function failingLine(config: string, error: string): number | null {
+const SECTIONS = new Set(['receivers', 'processors', 'exporters', 'extensions', 'connectors', 'service', 'pipelines', 'telemetry'])
+
+/** What the collector's words are about: the line that they name by number, else one that holds a word that they quote. */
+export function failingPlace(config: string, error: string): { line: number; words: string } | null {
   const lines = config.split('\n')
-  const named = /\b(?:line|Line) (\d+)/.exec(error)
-  if (named && Number(named[1]) <= lines.length) return Number(named[1])
-  const words = [...error.matchAll(/["'`]([\w./-]{2,60})["'`]/g)].map((match) => match[1]!)
-  const paths = [...error.matchAll(/\b([a-z]\w*)::([\w./-]+)/g)].map((match) => match[2]!)
-  for (const word of [...words, ...paths]) {
-    const wanted = new RegExp(`^\\s*-?\\s*["']?${word.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')}["']?\\s*:`)
-    const index = lines.findIndex((line) => wanted.test(line))
-    if (index >= 0) return index + 1
+  const saying = (word: string) => (error.split('\n').find((one) => one.includes(word)) ?? error).trim()
+  const named = /\bline (\d+)/i.exec(error)
+  if (named && Number(named[1]) <= lines.length) return { line: Number(named[1]), words: saying(named[0]) }
+  const quoted = [...error.matchAll(/["'`]([\w./-]{2,60})["'`]/g)].map((match) => match[1]!)
+  const paths = [...error.matchAll(/\b[a-z]\w*::([\w./-]+)/g)].map((match) => match[1]!)
+  // A component says more than the section that it is in.
+  const found = [...quoted, ...paths].sort((a, b) => Number(SECTIONS.has(a)) - Number(SECTIONS.has(b)))
+  const asKey = (word: string) =>
+    lines.findIndex((line) => new RegExp(`^\\s*-?\\s*["']?${word.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')}["']?\\s*:`).test(line))
+  for (const search of [asKey, (word: string) => lines.findIndex((line) => line.includes(word))]) {
+    for (const word of found.filter((one) => !SECTIONS.has(one))) {
+      if (search(word) >= 0) return { line: search(word) + 1, words: saying(word) }
+    }
   }
-  for (const word of words) {
-    const index = lines.findIndex((line) => line.includes(word))
-    if (index >= 0) return index + 1
-  }
-  return null
+  const section = found.find((word) => asKey(word) >= 0)
+  return section ? { line: asKey(section) + 1, words: saying(section) } : null
 }

@@ -41,7 +41,7 @@ export function useFilters(): [Filters, (name: string, values: string[]) => void
           for (const value of values) next.append(name, value)
           return next
         },
-        { replace: true },
+        { replace: true, flushSync: true },
       ),
     [setParams],
   )
@@ -53,7 +53,7 @@ export function useFilters(): [Filters, (name: string, values: string[]) => void
           for (const name of ['sort', 'cols']) if (known.get(name)) next.set(name, known.get(name)!)
           return next
         },
-        { replace: true },
+        { replace: true, flushSync: true },
       ),
     [setParams],
   )

@@ -5,7 +5,10 @@ import { completeWith, monaco } from './monaco'
 import type { Components } from './schema'
 
 interface Props {
-  value: string
+  /** What is there first. From then on the editor has the text, and tells of each change. */
+  initial: string
+  /** Another text instead; a new object puts it in again. */
+  replacement?: { text: string }
   onChange: (text: string) => void
   /** Beside it, for comparison. */
   original?: string
@@ -22,13 +25,13 @@ interface Props {
 let number = 0
 
 /** Monaco in a box: YAML with completion, problems at their lines, and another text beside it. */
-export default function MonacoBox({ value, onChange, original, height, label, problems, available, onMarkers, reveal }: Props) {
+export default function MonacoBox({ initial, replacement, onChange, original, height, label, problems, available, onMarkers, reveal }: Props) {
   const box = useRef<HTMLDivElement>(null)
   const editor = useRef<monaco.editor.ICodeEditor>(undefined)
   const model = useRef<monaco.editor.ITextModel>(undefined)
   const callbacks = useRef({ onChange, onMarkers })
   callbacks.current = { onChange, onMarkers }
-  const first = useRef(value)
+  const first = useRef(initial)
   const scheme = useComputedColorScheme('light')
   const isDiff = original !== undefined
 
@@ -98,8 +101,9 @@ export default function MonacoBox({ value, onChange, original, height, label, pr
 
   useEffect(() => {
     const known = model.current
-    if (known && known.getValue() !== value) known.setValue(value)
-  }, [value])
+    if (!replacement || !known || known.getValue() === replacement.text) return
+    known.pushEditOperations([], [{ range: known.getFullModelRange(), text: replacement.text }], () => null) // can be undone
+  }, [replacement])
   useEffect(() => monaco.editor.setTheme(scheme === 'dark' ? 'vs-dark' : 'vs'), [scheme])
   useEffect(() => void completeWith(available), [available])
   useEffect(() => {

@@ -15,7 +15,8 @@ export const PLACES: [key: string, to: string, title: string][] = [
 ]
 
 function isTyping(target: EventTarget | null): boolean {
-  return target instanceof HTMLElement && Boolean(target.closest('input,textarea,select,[contenteditable],.monaco-editor'))
+  const fields = 'input:not([type=checkbox],[type=radio]),textarea,select,[contenteditable],.monaco-editor'
+  return target instanceof HTMLElement && Boolean(target.closest(fields))
 }
 
 /** Keys that work everywhere but in fields: `g` and a letter goes somewhere, `/` searches, `?` lists them. */

@@ -7,7 +7,7 @@ import { effectiveText } from '../components/AgentConfigViewer'
 import { AgentStatusBadge } from '../components/AgentStatusBadge'
 import { ConfigStateBadge } from '../components/ConfigStateBadge'
 import { whyNot } from '../components/capabilities'
-import { failingLine } from '../components/diff'
+import { failingPlace } from '../components/diff'
 import { Page } from '../components/Page'
 import { RelativeTime } from '../components/RelativeTime'
 import { Failed, Loading, Shown } from '../components/States'
@@ -94,8 +94,8 @@ function Editor({ gateway, config, version }: { gateway: Gateway; config: AgentC
       }
     }
     const words = delivery.data?.state === 'failed' ? (delivery.data.error ?? '') : ''
-    const line = words && send.variables === now.text ? failingLine(now.text, words) : null
-    if (line) found.push({ severity: 'error', message: words.split('\n')[0]!, line, column: 1, endColumn: 200 })
+    const place = words && send.variables === now.text ? failingPlace(now.text, words) : null
+    if (place) found.push({ severity: 'error', message: place.words, line: place.line, column: 1, endColumn: 200 })
     return found
   }, [send.error, send.variables, delivery.data, now.text])
   const change = useCallback((text: string, problems: Problem[]) => setNow({ text, problems }), [])

@@ -58,8 +58,8 @@ export default function EnrollmentTokens() {
                       </Table.Td>
                       <Table.Td>
                         <ActionButton
-                          variant="subtle"
-                          color="red"
+                          variant="default"
+                          c="var(--fg-bad)"
                           aria-label={`Revoke ${token.name}`}
                           reason={token.state === 'revoked' ? 'It is revoked already' : null}
                           onClick={() => setRevoked(token)}
@@ -117,7 +117,7 @@ function Revoke({ token, onDone }: { token: EnrollmentToken; onDone: () => void 
         <Button variant="default" onClick={onDone}>
           Keep it
         </Button>
-        <Button color="red" loading={revoke.isPending} onClick={() => revoke.mutate()}>
+        <Button color="red.9" loading={revoke.isPending} onClick={() => revoke.mutate()}>
           Revoke, cut off {token.uses.toLocaleString()}
         </Button>
       </Group>

@@ -84,8 +84,8 @@ function Progress({ operation }: { operation: Operation }) {
           {actionText(operation.action)}
         </Title>
         <ActionButton
-          color="red"
-          variant="light"
+          variant="default"
+          c="var(--fg-bad)"
           reason={isEnded ? `It has ended: ${operation.state}` : null}
           onClick={() => setAsking(true)}
         >
@@ -142,7 +142,7 @@ function Progress({ operation }: { operation: Operation }) {
             <Button variant="default" onClick={() => setAsking(false)}>
               Let it go on
             </Button>
-            <Button color="red" loading={stop.isPending} onClick={() => stop.mutate()}>
+            <Button color="red.9" loading={stop.isPending} onClick={() => stop.mutate()}>
               Stop, leave {operation.waiting.toLocaleString()} out
             </Button>
           </Group>

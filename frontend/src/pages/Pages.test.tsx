@@ -75,7 +75,7 @@ describe('bulk operations', () => {
     const { router } = visit('/agents')
     await userEvent.click(await screen.findByRole('checkbox', { name: 'Select all loaded agents' }))
     await userEvent.click(screen.getByRole('button', { name: 'Restart 3 agents…' }))
-    expect(await screen.findByText('This is the whole fleet')).toBeInTheDocument()
+    expect(await screen.findByText('These are all of them')).toBeInTheDocument()
     expect(await screen.findByText('1 agent will be left out')).toBeInTheDocument()
     expect(orders.every((order) => order.dry_run)).toBe(true)
     await userEvent.click(screen.getByRole('button', { name: 'Restart 2 agents' }))

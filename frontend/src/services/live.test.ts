@@ -41,3 +41,11 @@ it('patches loaded pages in place and leaves the others untouched', () => {
   expect(after.pages[0]!.items[0]!.status).toBe('offline')
   expect(after.pages[1]).toBe(pages[1])
 })
+
+it('leaves alone what is asked for under other keys', () => {
+  const client = makeQueryClient()
+  const counts = { all: 4 }
+  client.setQueryData([...keys.supervised, 'counts'], counts)
+  applyEvents(client, [event('agent.disconnected')])
+  expect(client.getQueryData([...keys.supervised, 'counts'])).toBe(counts)
+})

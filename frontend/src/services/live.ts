@@ -202,11 +202,9 @@ export function applyEvents(queryClient: QueryClient, events: FleetEvent[]): voi
     else byAgent.set(event.instance_id, [event])
   }
   const change = (row: Gateway) => (byAgent.get(row.instance_id) ?? []).reduce(patched, row)
-  for (const list of [keys.agents, keys.supervised]) {
-    queryClient.setQueriesData<InfiniteData<GatewayPage>>({ queryKey: list }, (data) =>
-      data ? withRows(data, change) : data,
-    )
-  }
+  queryClient.setQueriesData<InfiniteData<GatewayPage>>({ queryKey: keys.agents }, (data) =>
+    data ? withRows(data, change) : data,
+  )
   for (const id of byAgent.keys()) void queryClient.invalidateQueries({ queryKey: keys.agent(id) })
   if (events.some((event) => event.event === 'supervisor.operation-progressed')) {
     void queryClient.invalidateQueries({ queryKey: keys.operations })

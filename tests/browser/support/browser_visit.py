@@ -41,4 +41,4 @@ class Visit:
                 .map(({ id, nodes }) => `${id}: ${nodes.slice(0, 4).map((n) => n.html.slice(0, 160)
                     + (n.any[0]?.message ?? '')).join(' | ')}`)"""
         )
-        assert violations == [], f"{name} in {self.scheme}"
+        assert violations == [], f"{name} in {self.scheme}: {violations}"
