@@ -31,10 +31,10 @@ async def test_supervisor_is_seen_online_and_healthy(
     assert gateway["gateway_id"] == registered["gateway_id"] == connected["gateway_id"]
     assert {"AcceptsRemoteConfig", "AcceptsRestartCommand", "ReportsHealth"} <= set(gateway["capabilities"])
     assert (gateway["agent_type"], gateway["version"]) == ("fgcol", "0.149.0")
-    [listed] = await api.gateways(management_mode="supervisor", status="online", healthy="true", q=instance_id)
-    assert instance_id == listed["instance_id"]
 
     await api.settled(instance_id)
+    [listed] = await api.gateways(management_mode="supervisor", status="online", healthy="true", q=instance_id)
+    assert instance_id == listed["instance_id"]
     status = await api.get(f"/supervisor/agents/{instance_id}/status")
     assert (status["collector_state"], status["collector_starts"]) == ("running", 2)  # own telemetry took one
     assert status["connection"]["is_connected"] and status["connection"]["transport"] == TRANSPORTS[transport]

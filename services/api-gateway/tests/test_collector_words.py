@@ -230,4 +230,5 @@ def test_an_error_that_means_nothing_is_told_from_the_same_words_for_another_rea
     body = "Could not report OpAMP remote config status"
     assert is_harmless(body, {"error": "LastRemoteConfigHash is nil"})
     assert not is_harmless(body, {"error": "connection refused"})
+    assert is_harmless("Cannot read a message from WebSocket: websocket: close 1006 (abnormal closure)", {})
     assert not is_harmless("Agent exited", {"error": "LastRemoteConfigHash is nil"})

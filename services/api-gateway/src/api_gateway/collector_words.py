@@ -62,8 +62,12 @@ def is_harmless(text: str, attributes: Mapping[str, str]) -> bool:
 
 
 # opampsupervisor v0.149 tells the outcome of a configuration that came from nobody: after an offer of own telemetry, as
-# long as there is no remote configuration.
-_HARMLESS = (("Could not report OpAMP remote config status", "LastRemoteConfigHash is nil"),)
+# long as there is no remote configuration. And its server for the collector beside it (opamp-go) tells when that one
+# stops; what its client tells of the connection to FlowGate has other words.
+_HARMLESS = (
+    ("Could not report OpAMP remote config status", "LastRemoteConfigHash is nil"),
+    ("Cannot read a message from WebSocket: ", ""),
+)
 
 
 def quote(text: str) -> str:
