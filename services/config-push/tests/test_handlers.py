@@ -233,9 +233,24 @@ async def test_lists_and_single_deliveries(push: ConfigPush) -> None:
         assert [one.delivery_id for one in answer.deliveries] == [delivery.delivery_id]
     one = await handlers.get_delivery(push, rpc.GetDeliveryRequest(delivery_id=delivery.delivery_id), NOW)
     assert one.delivery == delivery
+    assert one.config == GOOD
     for id_ in (str(uuid4()), "nonsense"):
         with pytest.raises(NotFoundError):
             await handlers.get_delivery(push, rpc.GetDeliveryRequest(delivery_id=id_), NOW)
+
+
+async def test_history_is_newest_first_with_the_text_of_each(push: ConfigPush) -> None:
+    """Earlier versions can be looked at and sent again; as many as asked for."""
+    await appear(push)
+    first, _ = await assign(push)
+    second, _ = await assign(push, BETTER)
+    history = await handlers.list_deliveries(push, rpc.ListDeliveriesRequest(history_of=str(UID)), NOW)
+    assert {one.delivery_id for one in history.deliveries} == {first.delivery_id, second.delivery_id}
+    one = await handlers.list_deliveries(push, rpc.ListDeliveriesRequest(history_of=str(UID), limit=1), NOW)
+    assert len(one.deliveries) == 1
+    for delivery, text in ((first, GOOD), (second, BETTER)):
+        found = await handlers.get_delivery(push, rpc.GetDeliveryRequest(delivery_id=delivery.delivery_id), NOW)
+        assert found.config == text
 
 
 def ordered(operation_id: UUID, config_hash: str) -> supervisor_facts.ConfigPushOrdered:

@@ -46,6 +46,7 @@ class MemoryOwners:
         self.fleet: dict[str, registry.GatewayDetail] = {}
         self.configs: dict[str, configs.GetAgentConfigResponse] = {}
         self.deliveries: dict[str, configs.Delivery] = {}
+        self.pushed: dict[str, str] = {}
         self.supervisors: dict[str, supervisors.Supervisor] = {}
         self.commands: dict[str, supervisors.Command] = {}
         self.records: dict[str, list[telemetry.AgentLogRecord]] = {}
@@ -130,6 +131,7 @@ class MemoryOwners:
             state=DELIVERY_STATE_PENDING,
         )
         self.deliveries[delivery.delivery_id] = delivery
+        self.pushed[delivery.delivery_id] = request.config
         return configs.AssignConfigResponse(delivery=delivery)
 
     async def get_agent_config(self, request: configs.GetAgentConfigRequest) -> configs.GetAgentConfigResponse:
@@ -142,6 +144,9 @@ class MemoryOwners:
     async def list_deliveries(self, request: configs.ListDeliveriesRequest) -> configs.ListDeliveriesResponse:
         """The latest one of each."""
         self._ask(CONFIG_PUSH, request)
+        if request.history_of:
+            history = [one for one in self.deliveries.values() if one.instance_id == request.history_of]
+            return configs.ListDeliveriesResponse(deliveries=history[::-1][: request.limit or 50])
         latest = {one.instance_id: one for one in self.deliveries.values()}
         return configs.ListDeliveriesResponse(deliveries=[latest[uid] for uid in request.instance_ids if uid in latest])
 
@@ -150,7 +155,8 @@ class MemoryOwners:
         self._ask(CONFIG_PUSH, request)
         if request.delivery_id not in self.deliveries:
             raise NotFoundError("no such delivery")
-        return configs.GetDeliveryResponse(delivery=self.deliveries[request.delivery_id])
+        config = self.pushed.get(request.delivery_id, "")
+        return configs.GetDeliveryResponse(delivery=self.deliveries[request.delivery_id], config=config)
 
     async def get_config_summary(self, request: configs.GetConfigSummaryRequest) -> configs.GetConfigSummaryResponse:
         """All of them pending."""

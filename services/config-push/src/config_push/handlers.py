@@ -293,18 +293,22 @@ async def get_agent_config(
 async def list_deliveries(
     push: ConfigPush, request: rpc.ListDeliveriesRequest, now: datetime
 ) -> rpc.ListDeliveriesResponse:
-    """The latest delivery of each agent."""
+    """The latest delivery of each agent, or all of one."""
+    if request.history_of:
+        history = await push.store.history(_uuid(request.history_of, "agent"), min(request.limit or 50, 200))
+        return rpc.ListDeliveriesResponse(deliveries=[_answer(one) for one in history])
     uids = [_uuid(text, "agent") for text in request.instance_ids]
     latest = await push.store.latest(uids or None)
     return rpc.ListDeliveriesResponse(deliveries=[_answer(one) for one in latest.values()])
 
 
 async def get_delivery(push: ConfigPush, request: rpc.GetDeliveryRequest, now: datetime) -> rpc.GetDeliveryResponse:
-    """One delivery."""
+    """One delivery, with what it delivers."""
     delivery = await push.store.delivery(_uuid(request.delivery_id, "delivery"))
     if delivery is None:
         raise NotFoundError(f"there is no delivery {request.delivery_id}")
-    return rpc.GetDeliveryResponse(delivery=_answer(delivery))
+    config = await push.store.config_body(delivery.content_hash)
+    return rpc.GetDeliveryResponse(delivery=_answer(delivery), config=config or "")
 
 
 async def get_config_summary(

@@ -115,6 +115,16 @@ class ConfigStore:
         )
         return {row["instance_uid"]: Delivery(**dict(row.items())) for row in rows}
 
+    async def history(self, instance_uid: UUID, limit: int) -> list[Delivery]:
+        """An agent's deliveries, newest first."""
+        rows = await self._connection.fetch(
+            f"SELECT {_DELIVERY} FROM deliveries WHERE instance_uid = $1 ORDER BY created_at DESC, delivery_id DESC"
+            " LIMIT $2",
+            instance_uid,
+            limit,
+        )
+        return [Delivery(**dict(row.items())) for row in rows]
+
     async def delivery(self, delivery_id: UUID) -> Delivery | None:
         """One delivery."""
         row = await self._connection.fetchrow(f"SELECT {_DELIVERY} FROM deliveries WHERE delivery_id = $1", delivery_id)

@@ -19,7 +19,7 @@ from api_gateway.owners import (
     unless_unknown,
 )
 from api_gateway.schemas.agent import AgentHealthResponse, AgentStatusResponse, agent_health_json, status_json
-from api_gateway.schemas.config import AgentConfigResponse, config_json
+from api_gateway.schemas.config import AgentConfigResponse, DeliveryListResponse, config_json, delivery_json
 from api_gateway.schemas.description import AgentVersionResponse, version_json
 from api_gateway.schemas.gateway import (
     FleetFilters,
@@ -105,6 +105,24 @@ async def get_config(owners: OwnersDep, gateway_id: str) -> Response:
     """What the agent runs with as it reported it, what it should run with, and how far that got."""
     gateway = (await find(owners, gateway_id)).gateway
     return answer(config_json(gateway, await agent_config(owners, gateway)))
+
+
+@router.get(
+    "/{gateway_id}/config/history",
+    operation_id="listGatewayDeliveries",
+    response_model=DeliveryListResponse,
+    responses=refusals(404),
+)
+async def list_deliveries(
+    owners: OwnersDep,
+    gateway_id: str,
+    limit: Annotated[int, Query(ge=1, le=200, description="Deliveries at most.")] = 50,
+) -> Response:
+    """Configurations that were sent to the agent and what came of each, newest first."""
+    gateway = (await find(owners, gateway_id)).gateway
+    request = configs.ListDeliveriesRequest(history_of=gateway.instance_id, limit=limit)
+    found = await owners.list_deliveries(request)
+    return answer({"items": [delivery_json(one) for one in found.deliveries]})
 
 
 @router.get(

@@ -69,6 +69,20 @@ class DeliveryResponse(ApiModel):
     """When it reached the state."""
 
 
+class DeliveryListResponse(ApiModel):
+    """What was sent to an agent."""
+
+    items: list[DeliveryResponse]
+    """Newest first."""
+
+
+class DeliveredConfigResponse(DeliveryResponse):
+    """A delivery with what it delivers."""
+
+    config: str
+    """The configuration, YAML text as it was sent."""
+
+
 class ConfigFileBody(ApiModel):
     """One file or object of a configuration."""
 

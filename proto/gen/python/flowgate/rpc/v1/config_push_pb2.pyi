@@ -102,10 +102,14 @@ class GetAgentConfigResponse(_message.Message):
     def __init__(self, effective: _Optional[_Iterable[_Union[ConfigFile, _Mapping]]] = ..., effective_hash: _Optional[str] = ..., effective_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assigned_hash: _Optional[str] = ..., assigned_config: _Optional[str] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ..., reported_hash: _Optional[str] = ..., reported_status: _Optional[str] = ..., reported_error: _Optional[str] = ...) -> None: ...
 
 class ListDeliveriesRequest(_message.Message):
-    __slots__ = ("instance_ids",)
+    __slots__ = ("instance_ids", "history_of", "limit")
     INSTANCE_IDS_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_OF_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
     instance_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, instance_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    history_of: str
+    limit: int
+    def __init__(self, instance_ids: _Optional[_Iterable[str]] = ..., history_of: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
 
 class ListDeliveriesResponse(_message.Message):
     __slots__ = ("deliveries",)
@@ -120,10 +124,12 @@ class GetDeliveryRequest(_message.Message):
     def __init__(self, delivery_id: _Optional[str] = ...) -> None: ...
 
 class GetDeliveryResponse(_message.Message):
-    __slots__ = ("delivery",)
+    __slots__ = ("delivery", "config")
     DELIVERY_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
     delivery: Delivery
-    def __init__(self, delivery: _Optional[_Union[Delivery, _Mapping]] = ...) -> None: ...
+    config: str
+    def __init__(self, delivery: _Optional[_Union[Delivery, _Mapping]] = ..., config: _Optional[str] = ...) -> None: ...
 
 class GetConfigSummaryRequest(_message.Message):
     __slots__ = ()
