@@ -101,7 +101,7 @@ async def test_a_revoked_token_closes_its_connections_on_every_replica(
     await enrollment.revoke(token_id)
     closed = await asyncio.gather(*(closed_with(agent) for agent in agents))
     assert closed == [(1008, "enrollment token was revoked")] * 6
-    for agent in agents:
+    for agent in [*agents, poller]:
         await eventually(lambda agent=agent: heard.reasons(agent.uid) == [uplink_pb2.DISCONNECT_REASON_CLOSED])
     response = await poller.http.request(poller.message().SerializeToString())
     assert response.status == 401

@@ -98,7 +98,12 @@ async def ingress(settings: OpampGatewaySettings) -> AsyncIterator[Running]:
         if not await desired.mirror.wait_complete(_MIRROR_SECONDS):
             raise UnavailableError("NATS does not give the desired state of the agents")
         listener = Listener(settings, handlers, credentials, telemetry)
-        credentials.revoked = listener.credential_revoked
+
+        def revoked(token_id: str) -> None:
+            listener.credential_revoked(token_id)
+            handlers.credential_revoked(token_id)
+
+        credentials.revoked = revoked
         try:
             port = await listener.start()
         except OSError as error:

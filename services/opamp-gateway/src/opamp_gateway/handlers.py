@@ -221,6 +221,13 @@ class Handlers:
             if agent is not None and agent.link is None:
                 self._agent_gone(agent, uplink_pb2.DISCONNECT_REASON_TIMEOUT)
 
+    def credential_revoked(self, token_id: str) -> None:
+        """HTTP agents that came with it get 401 at their next poll, so they are gone already."""
+        for uid in list(self._connections.polling):
+            agent = self._connections.get(uid)
+            if agent is not None and agent.link is None and agent.credential == token_id:
+                self._agent_gone(agent, uplink_pb2.DISCONNECT_REASON_CLOSED)
+
     def _look_closer(self, agent: Agent, message: opamp_pb2.AgentToServer, fields: int) -> int:
         verdict = 0
         if fields & session.CONFIG_STATUS:

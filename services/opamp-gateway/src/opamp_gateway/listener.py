@@ -86,7 +86,7 @@ class Listener:
             link.ping()
 
     def credential_revoked(self, token_id: str) -> None:
-        """Close the WebSockets that were made with an enrollment token; what polls gets 401 by itself."""
+        """Close the WebSockets that were made with an enrollment token."""
         links = [link for link in self.websockets if link.credential == token_id]
         if links:
             log.info("listener.revoked", credential=token_id, links=len(links))
