@@ -93,7 +93,7 @@ async def test_agents(visit: Visit, supervisor: Supervisor, extension: Extension
     await page.get_by_role("button", name="Last seen").click()
     await expect(page).to_have_url(re.compile("sort=last_seen_at"))
     await page.get_by_text("Columns", exact=True).click()
-    await page.get_by_role("checkbox", name="Host").check()
+    await page.get_by_role("checkbox", name="Host", exact=True).check()
     await expect(table.get_by_role("columnheader", name="Host")).to_be_visible()
     await visit.look("agents-columns")
     await page.reload()
@@ -174,7 +174,7 @@ async def test_bulk_restart(visit: Visit, supervisor: Supervisor) -> None:
     await page.get_by_role("combobox", name="Search agents").fill("sim-supervisor")
     await expect(page).to_have_url(re.compile("q=sim-supervisor"))
     await expect(page.get_by_text(re.compile(r"agents match"))).to_be_visible()
-    await page.get_by_role("checkbox", name="Select all loaded agents").check()
+    await page.get_by_role("checkbox", name="Select all loaded agents").click()
     await page.get_by_role("button", name=re.compile(r"Restart \d+ agents…")).click()
     dialog = page.get_by_role("dialog")
     await expect(dialog.get_by_role("button", name=re.compile(r"^Restart \d+ agents$"))).to_be_enabled()
@@ -186,7 +186,7 @@ async def test_bulk_restart(visit: Visit, supervisor: Supervisor) -> None:
     await visit.look("operation")
     await operation.get_by_role("button", name="Stop").click()
     await page.get_by_role("button", name=re.compile(r"^Stop, leave \d+ out")).click()
-    await expect(operation.get_by_text("cancelled").first).to_be_visible()
+    await expect(operation.get_by_text("cancelled", exact=True)).to_be_visible()
 
 
 async def test_editor(visit: Visit, flowgate: FlowGate, supervisor: Supervisor) -> None:
@@ -223,6 +223,24 @@ async def test_editor(visit: Visit, flowgate: FlowGate, supervisor: Supervisor) 
     await expect(delivery).to_contain_text("applied", timeout=SOON)
     async with flowgate.api() as api:
         assert f"debug/{name}" in (await api.effective(instance_id))["exporters"]
+
+
+async def test_an_earlier_configuration(visit: Visit, flowgate: FlowGate, supervisor: Supervisor) -> None:
+    """It is compared with the one of now and sent again; the real collector runs with it."""
+    instance_id = await ready(flowgate, supervisor)
+    async with flowgate.api() as api:
+        for name in ("earlier", "later"):
+            await api.delivery(await api.push(instance_id, good(f"{name}_{visit.scheme}")), "applied")
+    page = visit.page
+    await visit.go(f"/agents/{instance_id}/config")
+    history = page.get_by_role("table", name="Deliveries")
+    await history.get_by_role("button", name="Compare, send again").nth(1).click()
+    await expect(page.get_by_role("region", name="Assigned now beside This version")).to_contain_text("earlier_")
+    await visit.look("earlier-configuration")
+    await page.get_by_role("button", name="Send this version again to 1 agent").click()
+    await expect(history.get_by_role("row").nth(1).get_by_text("applied")).to_be_visible(timeout=SOON)
+    async with flowgate.api() as api:
+        assert f"debug/earlier_{visit.scheme}" in (await api.effective(instance_id))["exporters"]
 
 
 async def test_completion(visit: Visit, flowgate: FlowGate, supervisor: Supervisor) -> None:

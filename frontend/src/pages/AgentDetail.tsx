@@ -10,6 +10,7 @@ import { AgentOverview } from '../components/AgentOverview'
 import { AgentStatusBadge } from '../components/AgentStatusBadge'
 import { AgentVersionView } from '../components/AgentVersionView'
 import { whyNot } from '../components/capabilities'
+import { DeliveryHistory } from '../components/DeliveryHistory'
 import { Diagnosis } from '../components/Diagnosis'
 import { HealthIndicator } from '../components/HealthIndicator'
 import { LogViewer } from '../components/LogViewer'
@@ -169,7 +170,12 @@ function Configuration({ gateway }: { gateway: Gateway }) {
   const query = useQuery(queries.config(gateway.instance_id))
   return (
     <Shown query={query} what="Its configuration cannot be shown">
-      {(config) => <AgentConfigViewer config={config} />}
+      {(config) => (
+        <Stack gap="md">
+          <AgentConfigViewer config={config} />
+          <DeliveryHistory gateway={gateway} config={config} />
+        </Stack>
+      )}
     </Shown>
   )
 }

@@ -102,6 +102,8 @@ export const agentApi = {
   health: (id: string) => got(client.GET('/api/v1/gateways/{gateway_id}/health', of(id))),
   version: (id: string) => got(client.GET('/api/v1/gateways/{gateway_id}/version', of(id))),
   config: (id: string) => got(client.GET('/api/v1/gateways/{gateway_id}/config', of(id))),
+  history: async (id: string) =>
+    (await got(client.GET('/api/v1/gateways/{gateway_id}/config/history', of(id)))).items,
   status: (id: string) => got(client.GET('/api/v1/gateways/{gateway_id}/status', of(id))),
   update: (id: string, body: Schemas['GatewayPatch']) =>
     got(client.PATCH('/api/v1/gateways/{gateway_id}', { ...of(id), body })),
@@ -133,6 +135,8 @@ export const supervisorApi = {
     got(client.POST('/api/v1/supervisor/ui/agents/{instance_id}/config', { ...at(id), body: { config } })),
   getDelivery: (id: string) =>
     got(client.GET('/api/v1/deliveries/{delivery_id}', { params: { path: { delivery_id: id } } })),
+  getDeliveredConfig: (id: string) =>
+    got(client.GET('/api/v1/deliveries/{delivery_id}/config', { params: { path: { delivery_id: id } } })),
   getCommand: (id: string) =>
     got(client.GET('/api/v1/commands/{command_id}', { params: { path: { command_id: id } } })),
 }

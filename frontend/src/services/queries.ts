@@ -58,6 +58,15 @@ export const queries = {
     queryOptions({ queryKey: [...keys.agent(id), 'version'], queryFn: () => agentApi.version(id), staleTime: 60_000 }),
   config: (id: string) =>
     queryOptions({ queryKey: [...keys.agent(id), 'config'], queryFn: () => agentApi.config(id), ...polled }),
+  history: (id: string) =>
+    queryOptions({ queryKey: [...keys.agent(id), 'history'], queryFn: () => agentApi.history(id), ...polled }),
+  delivered: (id: string) =>
+    queryOptions({
+      queryKey: ['delivered', id],
+      queryFn: () => supervisorApi.getDeliveredConfig(id),
+      staleTime: Number.POSITIVE_INFINITY,
+      select: (one) => one.config,
+    }),
   supervisor: (id: string) =>
     queryOptions({ queryKey: [...keys.agent(id), 'supervisor'], queryFn: () => supervisorApi.getStatus(id), ...polled }),
   supervised: (id: string) =>

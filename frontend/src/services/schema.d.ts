@@ -64,6 +64,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/deliveries/{delivery_id}/config": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Delivered Config
+         * @description One delivery with the configuration that it delivers: earlier versions can be compared and sent again.
+         */
+        get: operations["getDeliveredConfig"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/enrollment-tokens": {
         parameters: {
             query?: never;
@@ -232,6 +252,26 @@ export interface paths {
          * @description What the agent runs with as it reported it, what it should run with, and how far that got.
          */
         get: operations["getGatewayConfig"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/gateways/{gateway_id}/config/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Deliveries
+         * @description Configurations that were sent to the agent and what came of each, newest first.
+         */
+        get: operations["listGatewayDeliveries"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1509,6 +1549,65 @@ export interface components {
              * @description websocket or http.
              */
             transport: string | null;
+        };
+        /**
+         * DeliveredConfigResponse
+         * @description A delivery with what it delivers.
+         */
+        DeliveredConfigResponse: {
+            /**
+             * Config
+             * @description The configuration, YAML text as it was sent.
+             */
+            config: string;
+            /**
+             * Config Hash
+             * @description Hash of the configuration, hex.
+             */
+            config_hash: string;
+            /**
+             * Created At
+             * @description When it was ordered.
+             */
+            created_at: string | null;
+            /**
+             * Delivery Id
+             * @description Names the delivery.
+             */
+            delivery_id: string;
+            /**
+             * Error
+             * @description With failed: the agent's own words.
+             */
+            error: string | null;
+            /**
+             * Instance Id
+             * @description The agent.
+             */
+            instance_id: string;
+            /**
+             * State
+             * @description pending: waits for the agent; offered: sent; applying; applied: the agent runs with it; failed; superseded:
+             *     a newer configuration took its place before it was done.
+             * @enum {string}
+             */
+            state: "pending" | "offered" | "applying" | "applied" | "failed" | "superseded";
+            /**
+             * Updated At
+             * @description When it reached the state.
+             */
+            updated_at: string | null;
+        };
+        /**
+         * DeliveryListResponse
+         * @description What was sent to an agent.
+         */
+        DeliveryListResponse: {
+            /**
+             * Items
+             * @description Newest first.
+             */
+            items: components["schemas"]["DeliveryResponse"][];
         };
         /**
          * DeliveryResponse
@@ -3966,6 +4065,64 @@ export interface operations {
             };
         };
     };
+    getDeliveredConfig: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                delivery_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveredConfigResponse"];
+                };
+            };
+            /** @description No or a wrong credential. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing under that id or path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is wrong; `errors` says where. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service that is needed does not answer now; try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listEnrollmentTokens: {
         parameters: {
             query?: never;
@@ -4583,6 +4740,67 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AgentConfigResponse"];
+                };
+            };
+            /** @description No or a wrong credential. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing under that id or path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is wrong; `errors` says where. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service that is needed does not answer now; try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listGatewayDeliveries: {
+        parameters: {
+            query?: {
+                /** @description Deliveries at most. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                gateway_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryListResponse"];
                 };
             };
             /** @description No or a wrong credential. */
