@@ -109,6 +109,8 @@ async def test_lists_filter_sort_and_page(registry: Registry) -> None:
     assert await listed(registry, statuses=[rpc.GATEWAY_STATUS_OFFLINE]) == ["otelcol@b"]
     assert await listed(registry, health=rpc.HEALTH_FILTER_UNHEALTHY) == ["otelcol@b", "otelcol@d"]
     assert await listed(registry, q="PLAIN") == ["otelcol@plain"]
+    assert await listed(registry, versions=["3", "4"]) == ["otelcol@b", "otelcol@d"]
+    assert await listed(registry, instance_ids=[str(UUID(int=2)), str(UUID(int=99))]) == ["otelcol@a"]
     assert await listed(registry, q="%") == []
     assert await listed(registry, sort="-version", limit=2) == ["otelcol@b", "otelcol@d"]
     for sort in ("name", "-name", "last_seen_at", "-first_seen_at", "version", "status", "-health"):

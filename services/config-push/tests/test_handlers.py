@@ -231,6 +231,9 @@ async def test_lists_and_single_deliveries(push: ConfigPush) -> None:
     for request in (rpc.ListDeliveriesRequest(), rpc.ListDeliveriesRequest(instance_ids=[str(UID)])):
         answer = await handlers.list_deliveries(push, request, NOW)
         assert [one.delivery_id for one in answer.deliveries] == [delivery.delivery_id]
+    for states, count in (([delivery.state], 1), ([facts.DELIVERY_STATE_FAILED], 0)):
+        answer = await handlers.list_deliveries(push, rpc.ListDeliveriesRequest(states=states), NOW)
+        assert len(answer.deliveries) == count
     one = await handlers.get_delivery(push, rpc.GetDeliveryRequest(delivery_id=delivery.delivery_id), NOW)
     assert one.delivery == delivery
     assert one.config == GOOD

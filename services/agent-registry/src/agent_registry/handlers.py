@@ -146,6 +146,8 @@ async def list_gateways(
         is_healthy=health.get(request.health),
         q=request.q,
         labels=dict(request.labels),
+        versions=list(request.versions),
+        instance_uids=[_uuid(text) for text in request.instance_ids],
         sort=request.sort or "name",
         limit=request.limit or DEFAULT_LIMIT,
         cursor=request.cursor,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import orjson
@@ -35,6 +36,8 @@ class Query:
     is_healthy: bool | None = None
     q: str = ""
     labels: dict[str, str] = field(default_factory=dict)
+    versions: Sequence[str] = ()
+    instance_uids: Sequence[UUID] = ()
     sort: str = "name"
     limit: int = DEFAULT_LIMIT
     cursor: str = ""
@@ -60,6 +63,10 @@ class Query:
                 " ILIKE ?",
                 "%" + self.q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%",
             )
+        if self.versions:
+            add("coalesce(version, '') = ANY(?::text[])", list(self.versions))
+        if self.instance_uids:
+            add("instance_uid = ANY(?::uuid[])", list(self.instance_uids))
         for key, value in self.labels.items():
             if value:
                 add("labels @> ?", {key: value})

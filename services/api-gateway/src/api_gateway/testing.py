@@ -148,7 +148,11 @@ class MemoryOwners:
             history = [one for one in self.deliveries.values() if one.instance_id == request.history_of]
             return configs.ListDeliveriesResponse(deliveries=history[::-1][: request.limit or 50])
         latest = {one.instance_id: one for one in self.deliveries.values()}
-        return configs.ListDeliveriesResponse(deliveries=[latest[uid] for uid in request.instance_ids if uid in latest])
+        wanted = request.instance_ids or latest
+        found = [latest[uid] for uid in wanted if uid in latest]
+        return configs.ListDeliveriesResponse(
+            deliveries=[one for one in found if not request.states or one.state in request.states]
+        )
 
     async def get_delivery(self, request: configs.GetDeliveryRequest) -> configs.GetDeliveryResponse:
         """One."""
@@ -358,6 +362,8 @@ def _matches(gateway: registry.Gateway, request: registry.ListGatewaysRequest) -
         and (not request.statuses or gateway.status in request.statuses)
         and (request.health != registry.HEALTH_FILTER_HEALTHY or healthy)
         and (request.health != registry.HEALTH_FILTER_UNHEALTHY or not healthy)
+        and (not request.versions or gateway.version in request.versions)
+        and (not request.instance_ids or gateway.instance_id in request.instance_ids)
         and request.q.lower() in gateway.name.lower()
         and all(key in gateway.labels and value in ("", gateway.labels[key]) for key, value in request.labels.items())
     )

@@ -299,7 +299,10 @@ async def list_deliveries(
         return rpc.ListDeliveriesResponse(deliveries=[_answer(one) for one in history])
     uids = [_uuid(text, "agent") for text in request.instance_ids]
     latest = await push.store.latest(uids or None)
-    return rpc.ListDeliveriesResponse(deliveries=[_answer(one) for one in latest.values()])
+    found = (_answer(one) for one in latest.values())
+    return rpc.ListDeliveriesResponse(
+        deliveries=[one for one in found if not request.states or one.state in request.states]
+    )
 
 
 async def get_delivery(push: ConfigPush, request: rpc.GetDeliveryRequest, now: datetime) -> rpc.GetDeliveryResponse:

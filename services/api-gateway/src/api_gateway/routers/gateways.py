@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api_gateway.answers import answer, refusals
+from api_gateway.choosing import question_of
 from api_gateway.owners import (
     CONFIG_PUSH,
     SUPERVISOR_CONTROL,
@@ -48,7 +49,7 @@ async def agent_config(owners: Owners, gateway: registry.Gateway) -> configs.Get
 @router.get("", operation_id="listGateways", response_model=GatewayListResponse)
 async def list_gateways(owners: OwnersDep, filters: Annotated[FleetFilters, Query()]) -> Response:
     """A page of the fleet, in both modes."""
-    return answer(page_json(await owners.list_gateways(filters.question(filters.management_mode))))
+    return answer(page_json(await owners.list_gateways(await question_of(owners, filters, filters.management_mode))))
 
 
 @router.get("/{gateway_id}", operation_id="getGateway", response_model=GatewayResponse, responses=refusals(404))

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api_gateway.answers import answer, refusals
+from api_gateway.choosing import question_of
 from api_gateway.owners import (
     CONFIG_PUSH,
     SUPERVISOR_CONTROL,
@@ -38,7 +39,7 @@ _RECENT = 50  # log records in a detail
 @router.get("", operation_id="listUiAgents", response_model=UiAgentListResponse)
 async def list_agents(owners: OwnersDep, filters: Annotated[GatewayFilters, Query()]) -> Response:
     """A page of supervisor-managed agents with supervisor and delivery; what an owner does not tell is left out."""
-    return await joined_page(owners, filters.question("supervisor"))
+    return await joined_page(owners, await question_of(owners, filters, "supervisor"))
 
 
 async def joined_page(owners: Owners, question: registry.ListGatewaysRequest) -> Response:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api_gateway.answers import answer, refusals
+from api_gateway.choosing import question_of
 from api_gateway.owners import (
     CONFIG_PUSH,
     SUPERVISOR_CONTROL,
@@ -37,7 +38,7 @@ ACTOR = "admin"  # who orders, for the record: there is one operator credential 
 @router.get("", operation_id="listSupervisorAgents", response_model=SupervisorAgentListResponse)
 async def list_agents(owners: OwnersDep, filters: Annotated[GatewayFilters, Query()]) -> Response:
     """A page of the supervisor-managed agents."""
-    return answer(page_json(await owners.list_gateways(filters.question("supervisor"))))
+    return answer(page_json(await owners.list_gateways(await question_of(owners, filters, "supervisor"))))
 
 
 @router.get(

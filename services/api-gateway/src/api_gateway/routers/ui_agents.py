@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api_gateway.answers import refusals
+from api_gateway.choosing import question_of
 from api_gateway.owners import OwnersDep
 from api_gateway.routers.supervisor_ui import joined_page
 from api_gateway.schemas.gateway import FleetFilters
@@ -17,4 +18,4 @@ router = APIRouter(prefix="/api/v1/ui/agents", tags=["supervisor-ui"], responses
 @router.get("", operation_id="listFleet", response_model=UiAgentListResponse)
 async def list_fleet(owners: OwnersDep, filters: Annotated[FleetFilters, Query()]) -> Response:
     """A page of agents in both modes with supervisor and delivery; what an owner does not tell is left out."""
-    return await joined_page(owners, filters.question(filters.management_mode))
+    return await joined_page(owners, await question_of(owners, filters, filters.management_mode))

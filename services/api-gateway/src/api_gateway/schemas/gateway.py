@@ -12,6 +12,7 @@ from flowgate.rpc.v1 import agent_registry_pb2 as registry
 
 Mode = Literal["extension", "supervisor"]
 Status = Literal["online", "stale", "offline"]
+ConfigState = Literal["pending", "offered", "applying", "applied", "failed"]
 HealthState = Literal["healthy", "unhealthy", "unknown"]
 Sort = Literal[
     "name", "-name", "last_seen_at", "-last_seen_at", "first_seen_at", "-first_seen_at",
@@ -43,6 +44,10 @@ class GatewayFilters(ApiModel):
     """Only those whose name, ids, host, type, version or label holds this text; case does not count."""
     label: Annotated[list[Annotated[str, AfterValidator(_label_filter)]], Field(max_length=32)] = Field([])
     """Only with this label: `key=value`, or `key` for any value; given several times, all of them are wanted."""
+    version: Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=32)] = Field([])
+    """Only of this version, or `unknown` for those that did not say; may be given several times."""
+    config_state: list[ConfigState] = Field([])
+    """Only those whose latest configuration is in this state; may be given several times."""
     sort: Sort = "name"
     """Order; a leading - turns it round."""
     limit: int = Field(100, ge=1, le=1000)
@@ -70,6 +75,7 @@ class GatewayFilters(ApiModel):
             statuses=[f"GATEWAY_STATUS_{one.upper()}" for one in sorted(set(self.status))],
             health=health,
             q=self.q,
+            versions=["" if one == "unknown" else one for one in self.version],
             labels=dict(text.split("=", 1) for text in self.label),
             sort=self.sort,
             limit=self.limit,

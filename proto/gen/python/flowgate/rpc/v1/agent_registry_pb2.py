@@ -27,7 +27,7 @@ from flowgate.options.v1 import options_pb2 as flowgate_dot_options_dot_v1_dot_o
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$flowgate/rpc/v1/agent_registry.proto\x12\x0f\x66lowgate.rpc.v1\x1a\x1e\x66lowgate/agent/v1/events.proto\x1a!flowgate/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xba\x06\n\x07Gateway\x12\x12\n\ngateway_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12:\n\x0fmanagement_mode\x18\x04 \x01(\x0e\x32!.flowgate.agent.v1.ManagementMode\x12.\n\x06status\x18\x05 \x01(\x0e\x32\x1e.flowgate.rpc.v1.GatewayStatus\x12\x14\n\x07healthy\x18\x06 \x01(\x08H\x00\x88\x01\x01\x12\x12\n\nlast_error\x18\x07 \x01(\t\x12\x15\n\rhealth_status\x18\x08 \x01(\t\x12\x12\n\nagent_type\x18\t \x01(\t\x12\x0f\n\x07version\x18\n \x01(\t\x12\x34\n\x06labels\x18\x0b \x03(\x0b\x32$.flowgate.rpc.v1.Gateway.LabelsEntry\x12\x14\n\x0c\x63\x61pabilities\x18\x0c \x01(\x04\x12\x30\n\x0clast_seen_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rfirst_seen_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63onnected_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x64isconnected_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttransport\x18\x11 \x01(\t\x12\x0f\n\x07ingress\x18\x12 \x01(\t\x12\x16\n\x0eremote_address\x18\x13 \x01(\t\x12\x11\n\thost_name\x18\x14 \x01(\t\x12\x0f\n\x07os_type\x18\x15 \x01(\t\x12\x11\n\thost_arch\x18\x16 \x01(\t\x12\x30\n\x0chealth_since\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x18 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\n\n\x08_healthy\"\xf2\x01\n\rGatewayDetail\x12)\n\x07gateway\x18\x01 \x01(\x0b\x32\x18.flowgate.rpc.v1.Gateway\x12\x19\n\x11\x61gent_description\x18\x02 \x01(\x0c\x12\x0e\n\x06health\x18\x03 \x01(\x0c\x12\x1c\n\x14\x61vailable_components\x18\x04 \x01(\x0c\x12\x1e\n\x16supervisor_status_json\x18\x05 \x01(\t\x12\x1c\n\x14supervisor_logs_path\x18\x06 \x01(\t\x12\x14\n\x0csequence_num\x18\x07 \x01(\x04\x12\x19\n\x11\x64isconnect_reason\x18\x08 \x01(\t\"\xdb\x02\n\x13ListGatewaysRequest\x12:\n\x0fmanagement_mode\x18\x01 \x01(\x0e\x32!.flowgate.agent.v1.ManagementMode\x12\x30\n\x08statuses\x18\x02 \x03(\x0e\x32\x1e.flowgate.rpc.v1.GatewayStatus\x12-\n\x06health\x18\x03 \x01(\x0e\x32\x1d.flowgate.rpc.v1.HealthFilter\x12\t\n\x01q\x18\x04 \x01(\t\x12@\n\x06labels\x18\x05 \x03(\x0b\x32\x30.flowgate.rpc.v1.ListGatewaysRequest.LabelsEntry\x12\x0c\n\x04sort\x18\x06 \x01(\t\x12\r\n\x05limit\x18\x07 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x08 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"f\n\x14ListGatewaysResponse\x12*\n\x08gateways\x18\x01 \x03(\x0b\x32\x18.flowgate.rpc.v1.Gateway\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x04\"\x1f\n\x11GetGatewayRequest\x12\n\n\x02id\x18\x01 \x01(\t\"D\n\x12GetGatewayResponse\x12.\n\x06\x64\x65tail\x18\x01 \x01(\x0b\x32\x1e.flowgate.rpc.v1.GatewayDetail\"\xd1\x01\n\x14UpdateGatewayRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\x04name\x18\x02 \x01(\tH\x00\x88\x01\x01\x12H\n\nset_labels\x18\x03 \x03(\x0b\x32\x34.flowgate.rpc.v1.UpdateGatewayRequest.SetLabelsEntry\x12\x15\n\rremove_labels\x18\x04 \x03(\t\x1a\x30\n\x0eSetLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_name\"B\n\x15UpdateGatewayResponse\x12)\n\x07gateway\x18\x01 \x01(\x0b\x32\x18.flowgate.rpc.v1.Gateway\"\"\n\x14\x44\x65leteGatewayRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteGatewayResponse\"\x18\n\x16GetFleetSummaryRequest\"\x95\x04\n\x17GetFleetSummaryResponse\x12\r\n\x05total\x18\x01 \x01(\x04\x12\x45\n\x07\x62y_mode\x18\x02 \x03(\x0b\x32\x34.flowgate.rpc.v1.GetFleetSummaryResponse.ByModeEntry\x12I\n\tby_status\x18\x03 \x03(\x0b\x32\x36.flowgate.rpc.v1.GetFleetSummaryResponse.ByStatusEntry\x12I\n\tby_health\x18\x04 \x03(\x0b\x32\x36.flowgate.rpc.v1.GetFleetSummaryResponse.ByHealthEntry\x12K\n\nby_version\x18\x05 \x03(\x0b\x32\x37.flowgate.rpc.v1.GetFleetSummaryResponse.ByVersionEntry\x1a-\n\x0b\x42yModeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a/\n\rByStatusEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a/\n\rByHealthEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a\x30\n\x0e\x42yVersionEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01*\x80\x01\n\rGatewayStatus\x12\x1e\n\x1aGATEWAY_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15GATEWAY_STATUS_ONLINE\x10\x01\x12\x18\n\x14GATEWAY_STATUS_STALE\x10\x02\x12\x1a\n\x16GATEWAY_STATUS_OFFLINE\x10\x03*e\n\x0cHealthFilter\x12\x1d\n\x19HEALTH_FILTER_UNSPECIFIED\x10\x00\x12\x19\n\x15HEALTH_FILTER_HEALTHY\x10\x01\x12\x1b\n\x17HEALTH_FILTER_UNHEALTHY\x10\x02\x32\xec\x05\n\rAgentRegistry\x12\x8d\x01\n\x0cListGateways\x12$.flowgate.rpc.v1.ListGatewaysRequest\x1a%.flowgate.rpc.v1.ListGatewaysResponse\"0\x9a\xb5\x18,flowgate.rpc.agent-registry.v1.list-gateways\x12\x85\x01\n\nGetGateway\x12\".flowgate.rpc.v1.GetGatewayRequest\x1a#.flowgate.rpc.v1.GetGatewayResponse\".\x9a\xb5\x18*flowgate.rpc.agent-registry.v1.get-gateway\x12\x91\x01\n\rUpdateGateway\x12%.flowgate.rpc.v1.UpdateGatewayRequest\x1a&.flowgate.rpc.v1.UpdateGatewayResponse\"1\x9a\xb5\x18-flowgate.rpc.agent-registry.v1.update-gateway\x12\x91\x01\n\rDeleteGateway\x12%.flowgate.rpc.v1.DeleteGatewayRequest\x1a&.flowgate.rpc.v1.DeleteGatewayResponse\"1\x9a\xb5\x18-flowgate.rpc.agent-registry.v1.delete-gateway\x12\x9a\x01\n\x0fGetFleetSummary\x12\'.flowgate.rpc.v1.GetFleetSummaryRequest\x1a(.flowgate.rpc.v1.GetFleetSummaryResponse\"4\x9a\xb5\x18\x30\x66lowgate.rpc.agent-registry.v1.get-fleet-summaryb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$flowgate/rpc/v1/agent_registry.proto\x12\x0f\x66lowgate.rpc.v1\x1a\x1e\x66lowgate/agent/v1/events.proto\x1a!flowgate/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xba\x06\n\x07Gateway\x12\x12\n\ngateway_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12:\n\x0fmanagement_mode\x18\x04 \x01(\x0e\x32!.flowgate.agent.v1.ManagementMode\x12.\n\x06status\x18\x05 \x01(\x0e\x32\x1e.flowgate.rpc.v1.GatewayStatus\x12\x14\n\x07healthy\x18\x06 \x01(\x08H\x00\x88\x01\x01\x12\x12\n\nlast_error\x18\x07 \x01(\t\x12\x15\n\rhealth_status\x18\x08 \x01(\t\x12\x12\n\nagent_type\x18\t \x01(\t\x12\x0f\n\x07version\x18\n \x01(\t\x12\x34\n\x06labels\x18\x0b \x03(\x0b\x32$.flowgate.rpc.v1.Gateway.LabelsEntry\x12\x14\n\x0c\x63\x61pabilities\x18\x0c \x01(\x04\x12\x30\n\x0clast_seen_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rfirst_seen_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63onnected_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x64isconnected_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttransport\x18\x11 \x01(\t\x12\x0f\n\x07ingress\x18\x12 \x01(\t\x12\x16\n\x0eremote_address\x18\x13 \x01(\t\x12\x11\n\thost_name\x18\x14 \x01(\t\x12\x0f\n\x07os_type\x18\x15 \x01(\t\x12\x11\n\thost_arch\x18\x16 \x01(\t\x12\x30\n\x0chealth_since\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x18 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\n\n\x08_healthy\"\xf2\x01\n\rGatewayDetail\x12)\n\x07gateway\x18\x01 \x01(\x0b\x32\x18.flowgate.rpc.v1.Gateway\x12\x19\n\x11\x61gent_description\x18\x02 \x01(\x0c\x12\x0e\n\x06health\x18\x03 \x01(\x0c\x12\x1c\n\x14\x61vailable_components\x18\x04 \x01(\x0c\x12\x1e\n\x16supervisor_status_json\x18\x05 \x01(\t\x12\x1c\n\x14supervisor_logs_path\x18\x06 \x01(\t\x12\x14\n\x0csequence_num\x18\x07 \x01(\x04\x12\x19\n\x11\x64isconnect_reason\x18\x08 \x01(\t\"\x83\x03\n\x13ListGatewaysRequest\x12:\n\x0fmanagement_mode\x18\x01 \x01(\x0e\x32!.flowgate.agent.v1.ManagementMode\x12\x30\n\x08statuses\x18\x02 \x03(\x0e\x32\x1e.flowgate.rpc.v1.GatewayStatus\x12-\n\x06health\x18\x03 \x01(\x0e\x32\x1d.flowgate.rpc.v1.HealthFilter\x12\t\n\x01q\x18\x04 \x01(\t\x12@\n\x06labels\x18\x05 \x03(\x0b\x32\x30.flowgate.rpc.v1.ListGatewaysRequest.LabelsEntry\x12\x0c\n\x04sort\x18\x06 \x01(\t\x12\r\n\x05limit\x18\x07 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x08 \x01(\t\x12\x10\n\x08versions\x18\t \x03(\t\x12\x14\n\x0cinstance_ids\x18\n \x03(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"f\n\x14ListGatewaysResponse\x12*\n\x08gateways\x18\x01 \x03(\x0b\x32\x18.flowgate.rpc.v1.Gateway\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x04\"\x1f\n\x11GetGatewayRequest\x12\n\n\x02id\x18\x01 \x01(\t\"D\n\x12GetGatewayResponse\x12.\n\x06\x64\x65tail\x18\x01 \x01(\x0b\x32\x1e.flowgate.rpc.v1.GatewayDetail\"\xd1\x01\n\x14UpdateGatewayRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\x04name\x18\x02 \x01(\tH\x00\x88\x01\x01\x12H\n\nset_labels\x18\x03 \x03(\x0b\x32\x34.flowgate.rpc.v1.UpdateGatewayRequest.SetLabelsEntry\x12\x15\n\rremove_labels\x18\x04 \x03(\t\x1a\x30\n\x0eSetLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_name\"B\n\x15UpdateGatewayResponse\x12)\n\x07gateway\x18\x01 \x01(\x0b\x32\x18.flowgate.rpc.v1.Gateway\"\"\n\x14\x44\x65leteGatewayRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteGatewayResponse\"\x18\n\x16GetFleetSummaryRequest\"\x95\x04\n\x17GetFleetSummaryResponse\x12\r\n\x05total\x18\x01 \x01(\x04\x12\x45\n\x07\x62y_mode\x18\x02 \x03(\x0b\x32\x34.flowgate.rpc.v1.GetFleetSummaryResponse.ByModeEntry\x12I\n\tby_status\x18\x03 \x03(\x0b\x32\x36.flowgate.rpc.v1.GetFleetSummaryResponse.ByStatusEntry\x12I\n\tby_health\x18\x04 \x03(\x0b\x32\x36.flowgate.rpc.v1.GetFleetSummaryResponse.ByHealthEntry\x12K\n\nby_version\x18\x05 \x03(\x0b\x32\x37.flowgate.rpc.v1.GetFleetSummaryResponse.ByVersionEntry\x1a-\n\x0b\x42yModeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a/\n\rByStatusEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a/\n\rByHealthEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a\x30\n\x0e\x42yVersionEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01*\x80\x01\n\rGatewayStatus\x12\x1e\n\x1aGATEWAY_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15GATEWAY_STATUS_ONLINE\x10\x01\x12\x18\n\x14GATEWAY_STATUS_STALE\x10\x02\x12\x1a\n\x16GATEWAY_STATUS_OFFLINE\x10\x03*e\n\x0cHealthFilter\x12\x1d\n\x19HEALTH_FILTER_UNSPECIFIED\x10\x00\x12\x19\n\x15HEALTH_FILTER_HEALTHY\x10\x01\x12\x1b\n\x17HEALTH_FILTER_UNHEALTHY\x10\x02\x32\xec\x05\n\rAgentRegistry\x12\x8d\x01\n\x0cListGateways\x12$.flowgate.rpc.v1.ListGatewaysRequest\x1a%.flowgate.rpc.v1.ListGatewaysResponse\"0\x9a\xb5\x18,flowgate.rpc.agent-registry.v1.list-gateways\x12\x85\x01\n\nGetGateway\x12\".flowgate.rpc.v1.GetGatewayRequest\x1a#.flowgate.rpc.v1.GetGatewayResponse\".\x9a\xb5\x18*flowgate.rpc.agent-registry.v1.get-gateway\x12\x91\x01\n\rUpdateGateway\x12%.flowgate.rpc.v1.UpdateGatewayRequest\x1a&.flowgate.rpc.v1.UpdateGatewayResponse\"1\x9a\xb5\x18-flowgate.rpc.agent-registry.v1.update-gateway\x12\x91\x01\n\rDeleteGateway\x12%.flowgate.rpc.v1.DeleteGatewayRequest\x1a&.flowgate.rpc.v1.DeleteGatewayResponse\"1\x9a\xb5\x18-flowgate.rpc.agent-registry.v1.delete-gateway\x12\x9a\x01\n\x0fGetFleetSummary\x12\'.flowgate.rpc.v1.GetFleetSummaryRequest\x1a(.flowgate.rpc.v1.GetFleetSummaryResponse\"4\x9a\xb5\x18\x30\x66lowgate.rpc.agent-registry.v1.get-fleet-summaryb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -58,10 +58,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENTREGISTRY'].methods_by_name['DeleteGateway']._serialized_options = b'\232\265\030-flowgate.rpc.agent-registry.v1.delete-gateway'
   _globals['_AGENTREGISTRY'].methods_by_name['GetFleetSummary']._loaded_options = None
   _globals['_AGENTREGISTRY'].methods_by_name['GetFleetSummary']._serialized_options = b'\232\265\0300flowgate.rpc.agent-registry.v1.get-fleet-summary'
-  _globals['_GATEWAYSTATUS']._serialized_start=2692
-  _globals['_GATEWAYSTATUS']._serialized_end=2820
-  _globals['_HEALTHFILTER']._serialized_start=2822
-  _globals['_HEALTHFILTER']._serialized_end=2923
+  _globals['_GATEWAYSTATUS']._serialized_start=2732
+  _globals['_GATEWAYSTATUS']._serialized_end=2860
+  _globals['_HEALTHFILTER']._serialized_start=2862
+  _globals['_HEALTHFILTER']._serialized_end=2963
   _globals['_GATEWAY']._serialized_start=158
   _globals['_GATEWAY']._serialized_end=984
   _globals['_GATEWAY_LABELSENTRY']._serialized_start=927
@@ -69,37 +69,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GATEWAYDETAIL']._serialized_start=987
   _globals['_GATEWAYDETAIL']._serialized_end=1229
   _globals['_LISTGATEWAYSREQUEST']._serialized_start=1232
-  _globals['_LISTGATEWAYSREQUEST']._serialized_end=1579
+  _globals['_LISTGATEWAYSREQUEST']._serialized_end=1619
   _globals['_LISTGATEWAYSREQUEST_LABELSENTRY']._serialized_start=927
   _globals['_LISTGATEWAYSREQUEST_LABELSENTRY']._serialized_end=972
-  _globals['_LISTGATEWAYSRESPONSE']._serialized_start=1581
-  _globals['_LISTGATEWAYSRESPONSE']._serialized_end=1683
-  _globals['_GETGATEWAYREQUEST']._serialized_start=1685
-  _globals['_GETGATEWAYREQUEST']._serialized_end=1716
-  _globals['_GETGATEWAYRESPONSE']._serialized_start=1718
-  _globals['_GETGATEWAYRESPONSE']._serialized_end=1786
-  _globals['_UPDATEGATEWAYREQUEST']._serialized_start=1789
-  _globals['_UPDATEGATEWAYREQUEST']._serialized_end=1998
-  _globals['_UPDATEGATEWAYREQUEST_SETLABELSENTRY']._serialized_start=1941
-  _globals['_UPDATEGATEWAYREQUEST_SETLABELSENTRY']._serialized_end=1989
-  _globals['_UPDATEGATEWAYRESPONSE']._serialized_start=2000
-  _globals['_UPDATEGATEWAYRESPONSE']._serialized_end=2066
-  _globals['_DELETEGATEWAYREQUEST']._serialized_start=2068
-  _globals['_DELETEGATEWAYREQUEST']._serialized_end=2102
-  _globals['_DELETEGATEWAYRESPONSE']._serialized_start=2104
-  _globals['_DELETEGATEWAYRESPONSE']._serialized_end=2127
-  _globals['_GETFLEETSUMMARYREQUEST']._serialized_start=2129
-  _globals['_GETFLEETSUMMARYREQUEST']._serialized_end=2153
-  _globals['_GETFLEETSUMMARYRESPONSE']._serialized_start=2156
-  _globals['_GETFLEETSUMMARYRESPONSE']._serialized_end=2689
-  _globals['_GETFLEETSUMMARYRESPONSE_BYMODEENTRY']._serialized_start=2496
-  _globals['_GETFLEETSUMMARYRESPONSE_BYMODEENTRY']._serialized_end=2541
-  _globals['_GETFLEETSUMMARYRESPONSE_BYSTATUSENTRY']._serialized_start=2543
-  _globals['_GETFLEETSUMMARYRESPONSE_BYSTATUSENTRY']._serialized_end=2590
-  _globals['_GETFLEETSUMMARYRESPONSE_BYHEALTHENTRY']._serialized_start=2592
-  _globals['_GETFLEETSUMMARYRESPONSE_BYHEALTHENTRY']._serialized_end=2639
-  _globals['_GETFLEETSUMMARYRESPONSE_BYVERSIONENTRY']._serialized_start=2641
-  _globals['_GETFLEETSUMMARYRESPONSE_BYVERSIONENTRY']._serialized_end=2689
-  _globals['_AGENTREGISTRY']._serialized_start=2926
-  _globals['_AGENTREGISTRY']._serialized_end=3674
+  _globals['_LISTGATEWAYSRESPONSE']._serialized_start=1621
+  _globals['_LISTGATEWAYSRESPONSE']._serialized_end=1723
+  _globals['_GETGATEWAYREQUEST']._serialized_start=1725
+  _globals['_GETGATEWAYREQUEST']._serialized_end=1756
+  _globals['_GETGATEWAYRESPONSE']._serialized_start=1758
+  _globals['_GETGATEWAYRESPONSE']._serialized_end=1826
+  _globals['_UPDATEGATEWAYREQUEST']._serialized_start=1829
+  _globals['_UPDATEGATEWAYREQUEST']._serialized_end=2038
+  _globals['_UPDATEGATEWAYREQUEST_SETLABELSENTRY']._serialized_start=1981
+  _globals['_UPDATEGATEWAYREQUEST_SETLABELSENTRY']._serialized_end=2029
+  _globals['_UPDATEGATEWAYRESPONSE']._serialized_start=2040
+  _globals['_UPDATEGATEWAYRESPONSE']._serialized_end=2106
+  _globals['_DELETEGATEWAYREQUEST']._serialized_start=2108
+  _globals['_DELETEGATEWAYREQUEST']._serialized_end=2142
+  _globals['_DELETEGATEWAYRESPONSE']._serialized_start=2144
+  _globals['_DELETEGATEWAYRESPONSE']._serialized_end=2167
+  _globals['_GETFLEETSUMMARYREQUEST']._serialized_start=2169
+  _globals['_GETFLEETSUMMARYREQUEST']._serialized_end=2193
+  _globals['_GETFLEETSUMMARYRESPONSE']._serialized_start=2196
+  _globals['_GETFLEETSUMMARYRESPONSE']._serialized_end=2729
+  _globals['_GETFLEETSUMMARYRESPONSE_BYMODEENTRY']._serialized_start=2536
+  _globals['_GETFLEETSUMMARYRESPONSE_BYMODEENTRY']._serialized_end=2581
+  _globals['_GETFLEETSUMMARYRESPONSE_BYSTATUSENTRY']._serialized_start=2583
+  _globals['_GETFLEETSUMMARYRESPONSE_BYSTATUSENTRY']._serialized_end=2630
+  _globals['_GETFLEETSUMMARYRESPONSE_BYHEALTHENTRY']._serialized_start=2632
+  _globals['_GETFLEETSUMMARYRESPONSE_BYHEALTHENTRY']._serialized_end=2679
+  _globals['_GETFLEETSUMMARYRESPONSE_BYVERSIONENTRY']._serialized_start=2681
+  _globals['_GETFLEETSUMMARYRESPONSE_BYVERSIONENTRY']._serialized_end=2729
+  _globals['_AGENTREGISTRY']._serialized_start=2966
+  _globals['_AGENTREGISTRY']._serialized_end=3714
 # @@protoc_insertion_point(module_scope)

@@ -112,7 +112,7 @@ class GatewayDetail(_message.Message):
     def __init__(self, gateway: _Optional[_Union[Gateway, _Mapping]] = ..., agent_description: _Optional[bytes] = ..., health: _Optional[bytes] = ..., available_components: _Optional[bytes] = ..., supervisor_status_json: _Optional[str] = ..., supervisor_logs_path: _Optional[str] = ..., sequence_num: _Optional[int] = ..., disconnect_reason: _Optional[str] = ...) -> None: ...
 
 class ListGatewaysRequest(_message.Message):
-    __slots__ = ("management_mode", "statuses", "health", "q", "labels", "sort", "limit", "cursor")
+    __slots__ = ("management_mode", "statuses", "health", "q", "labels", "sort", "limit", "cursor", "versions", "instance_ids")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -128,6 +128,8 @@ class ListGatewaysRequest(_message.Message):
     SORT_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_IDS_FIELD_NUMBER: _ClassVar[int]
     management_mode: _events_pb2.ManagementMode
     statuses: _containers.RepeatedScalarFieldContainer[GatewayStatus]
     health: HealthFilter
@@ -136,7 +138,9 @@ class ListGatewaysRequest(_message.Message):
     sort: str
     limit: int
     cursor: str
-    def __init__(self, management_mode: _Optional[_Union[_events_pb2.ManagementMode, str]] = ..., statuses: _Optional[_Iterable[_Union[GatewayStatus, str]]] = ..., health: _Optional[_Union[HealthFilter, str]] = ..., q: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., sort: _Optional[str] = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ...) -> None: ...
+    versions: _containers.RepeatedScalarFieldContainer[str]
+    instance_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, management_mode: _Optional[_Union[_events_pb2.ManagementMode, str]] = ..., statuses: _Optional[_Iterable[_Union[GatewayStatus, str]]] = ..., health: _Optional[_Union[HealthFilter, str]] = ..., q: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., sort: _Optional[str] = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ..., versions: _Optional[_Iterable[str]] = ..., instance_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListGatewaysResponse(_message.Message):
     __slots__ = ("gateways", "next_cursor", "total")

@@ -102,14 +102,16 @@ class GetAgentConfigResponse(_message.Message):
     def __init__(self, effective: _Optional[_Iterable[_Union[ConfigFile, _Mapping]]] = ..., effective_hash: _Optional[str] = ..., effective_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assigned_hash: _Optional[str] = ..., assigned_config: _Optional[str] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ..., reported_hash: _Optional[str] = ..., reported_status: _Optional[str] = ..., reported_error: _Optional[str] = ...) -> None: ...
 
 class ListDeliveriesRequest(_message.Message):
-    __slots__ = ("instance_ids", "history_of", "limit")
+    __slots__ = ("instance_ids", "history_of", "limit", "states")
     INSTANCE_IDS_FIELD_NUMBER: _ClassVar[int]
     HISTORY_OF_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
     instance_ids: _containers.RepeatedScalarFieldContainer[str]
     history_of: str
     limit: int
-    def __init__(self, instance_ids: _Optional[_Iterable[str]] = ..., history_of: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+    states: _containers.RepeatedScalarFieldContainer[_events_pb2.DeliveryState]
+    def __init__(self, instance_ids: _Optional[_Iterable[str]] = ..., history_of: _Optional[str] = ..., limit: _Optional[int] = ..., states: _Optional[_Iterable[_Union[_events_pb2.DeliveryState, str]]] = ...) -> None: ...
 
 class ListDeliveriesResponse(_message.Message):
     __slots__ = ("deliveries",)

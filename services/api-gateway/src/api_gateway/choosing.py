@@ -1,0 +1,28 @@
+"""Filters of lists as the registry's question. The state of the latest configuration is config-push's to know: it tells
+which agents that are, and the registry lists those."""
+
+from api_gateway.owners import Owners
+from api_gateway.schemas.gateway import GatewayFilters, Mode
+from flowgate.rpc.v1 import agent_registry_pb2 as registry
+from flowgate.rpc.v1 import config_push_pb2 as configs
+from flowkit.errors import InvalidError
+
+_MOST = 10_000
+_NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+async def question_of(owners: Owners, filters: GatewayFilters, mode: Mode | None) -> registry.ListGatewaysRequest:
+    """The registry's question for these filters.
+
+    Raises:
+        InvalidError: more agents than can be listed by their configuration's state have one of the states.
+        UnavailableError: config-push does not answer; it is asked only for a state.
+    """
+    question = filters.question(mode)
+    if filters.config_state:
+        states = [f"DELIVERY_STATE_{one.upper()}" for one in sorted(set(filters.config_state))]
+        found = (await owners.list_deliveries(configs.ListDeliveriesRequest(states=states))).deliveries
+        if len(found) > _MOST:
+            raise InvalidError(f"{len(found)} agents have one of these config_states; {_MOST} are the most")
+        question.instance_ids.extend([one.instance_id for one in found] or [_NOBODY])
+    return question
