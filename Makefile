@@ -31,6 +31,9 @@ types: setup ## regenerate the UI's types from the API's own description
 
 test: setup ## lint and every test, the real supervisor and collector included
 	$(MAKE) --no-print-directory lint
+	$(BIN)/python frontend/tool.py types --check
+	$(BIN)/python frontend/tool.py check
+	$(BIN)/python frontend/tool.py test
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: setup ## ruff, mypy --strict, import contracts

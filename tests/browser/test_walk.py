@@ -9,6 +9,8 @@ from interop_configs import UNSTARTABLE, good
 from interop_flowgate import FlowGate
 from playwright.async_api import Locator, expect
 
+from flowkit.testing import eventually
+
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="session")]
 
 SOON = 90_000  # ms; a real collector has to start
@@ -146,7 +148,7 @@ async def test_restart(visit: Visit, flowgate: FlowGate, supervisor: Supervisor)
     await expect(page.get_by_text("stops this one collector")).to_be_visible()
     await visit.look("restart")
     await page.get_by_role("button", name="Restart 1 collector").click()
-    await expect(page.get_by_text("Restart completed").first).to_be_visible(timeout=SOON)
+    await expect(page.get_by_role("status").get_by_text("Restart completed")).to_be_visible(timeout=SOON)
     assert await supervisor.collector() != before
 
 
@@ -238,9 +240,13 @@ async def test_an_earlier_configuration(visit: Visit, flowgate: FlowGate, superv
     await expect(page.get_by_role("region", name="Assigned now beside This version")).to_contain_text("earlier_")
     await visit.look("earlier-configuration")
     await page.get_by_role("button", name="Send this version again to 1 agent").click()
-    await expect(history.get_by_role("row").nth(1).get_by_text("applied")).to_be_visible(timeout=SOON)
     async with flowgate.api() as api:
-        assert f"debug/earlier_{visit.scheme}" in (await api.effective(instance_id))["exporters"]
+
+        async def runs_with_it() -> bool:
+            return f"debug/earlier_{visit.scheme}" in (await api.effective(instance_id))["exporters"]
+
+        await eventually(runs_with_it, seconds=60)
+    await expect(history.get_by_role("row").nth(1).get_by_text("applied")).to_be_visible()
 
 
 async def test_completion(visit: Visit, flowgate: FlowGate, supervisor: Supervisor) -> None:

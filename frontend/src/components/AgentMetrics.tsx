@@ -76,7 +76,8 @@ function Plot({ chart, timestamps }: { chart: Chart; timestamps: number[] }) {
           {},
           ...chart.series.map((one, index) => {
             const stroke = COLOURS[scheme][index % 6]!
-            return { label: one.name, stroke, width: 1.5, ...(chart.series.length === 1 ? { fill: `${stroke}22` } : {}) }
+            const isSparse = one.values.filter((value) => value !== null).length < 20
+            return { label: one.name, stroke, width: 1.5, points: { show: isSparse, size: 5, fill: stroke }, ...(chart.series.length === 1 ? { fill: `${stroke}22` } : {}) }
           }),
         ],
         axes: [axis, { ...axis, size: 54, values: (_, ticks) => ticks.map((tick) => short(tick)) }],

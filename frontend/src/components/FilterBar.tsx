@@ -6,7 +6,7 @@ import { type FormEvent, useEffect, useId, useMemo, useRef, useState } from 'rea
 import type { SupervisedAgent } from '../services/api'
 import { queries } from '../services/queries'
 import classes from './FilterBar.module.css'
-import { type Filters, STATUSES } from './fleet'
+import { CONFIG_STATES, type Filters, isFiltered, STATUSES } from './fleet'
 
 interface Props {
   filters: Filters
@@ -43,11 +43,8 @@ export function FilterBar({ filters, change, clear, rows, withMode = true }: Pro
     return [...found].sort().slice(0, 100)
   }, [rows])
   const suggestions = useMemo(
-    () => [
-      ...Object.keys(summary?.by_version ?? {}).filter((one) => one !== 'unknown'),
-      ...new Set(rows.slice(0, 200).flatMap((row) => (row.host_name ? [row.host_name] : []))),
-    ],
-    [summary, rows],
+    () => [...new Set(rows.slice(0, 200).flatMap((row) => (row.host_name ? [row.host_name] : [])))],
+    [rows],
   )
   const toggle = (status: (typeof STATUSES)[number]) => {
     const chosen = filters.status ?? []
@@ -60,17 +57,14 @@ export function FilterBar({ filters, change, clear, rows, withMode = true }: Pro
     if (wanted) change('label', [...new Set([...(filters.label ?? []), wanted])])
     field.value = ''
   }
-  const isFiltered = Boolean(
-    filters.q || filters.status || filters.healthy !== undefined || filters.label || (withMode && filters.management_mode),
-  )
   return (
     <div className={classes.bar} role="search" aria-label="Filter agents">
       <TextInput
-        w={270}
+        w={240}
         data-search
         type="search"
         aria-label="Search agents"
-        placeholder="Name, id, host, version, label…  ( / )"
+        placeholder="Name, id, host, label…  ( / )"
         leftSection={<IconSearch size={14} />}
         value={text}
         list={searches}
@@ -108,6 +102,27 @@ export function FilterBar({ filters, change, clear, rows, withMode = true }: Pro
           { value: 'unhealthy', label: 'Not healthy' },
         ]}
       />
+      <NativeSelect
+        size="xs"
+        maw={130}
+        aria-label="Version"
+        value={filters.version?.[0] ?? ''}
+        onChange={(event) => change('version', event.currentTarget.value ? [event.currentTarget.value] : [])}
+        data={[
+          { value: '', label: 'Any version' },
+          ...[...new Set([...(filters.version ?? []), ...Object.keys(summary?.by_version ?? {})])].sort(),
+        ]}
+      />
+      <NativeSelect
+        size="xs"
+        aria-label="Configuration"
+        value={filters.config_state?.[0] ?? ''}
+        onChange={(event) => change('config', event.currentTarget.value ? [event.currentTarget.value] : [])}
+        data={[
+          { value: '', label: 'Any config' },
+          ...CONFIG_STATES.map((value) => ({ value, label: `Config ${value}` })),
+        ]}
+      />
       <div className={classes.toggles} role="group" aria-label="Status">
         {STATUSES.map((status) => (
           <button
@@ -141,7 +156,7 @@ export function FilterBar({ filters, change, clear, rows, withMode = true }: Pro
           {label} ✕
         </button>
       ))}
-      {isFiltered && (
+      {isFiltered(filters) && (
         <button type="button" className={classes.clear} onClick={clear}>
           Clear filters
         </button>

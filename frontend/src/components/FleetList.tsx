@@ -7,7 +7,7 @@ import { BulkActions } from './BulkActions'
 import { ColumnPicker } from './ColumnPicker'
 import { FilterBar } from './FilterBar'
 import { type Column, FleetTable } from './FleetTable'
-import { type Filters, useFilters, useFleet } from './fleet'
+import { type Filters, isFiltered as leavesOut, useFilters, useFleet } from './fleet'
 import { MAX_SELECTED, useSelection } from './selection'
 import { Empty, Failed, Loading } from './States'
 
@@ -39,7 +39,7 @@ export function FleetList({ base, label, columns, defaults, fixed, whenEmpty }: 
     [navigate, base, search],
   )
   const { selected } = selection
-  const isFiltered = Boolean(own.q || own.status || own.healthy !== undefined || own.label || own.management_mode)
+  const isFiltered = leavesOut(own)
   const isLoaded = fleet.query.data !== undefined
   return (
     <>

@@ -48,7 +48,7 @@ export function YamlDiff({ left, right, leftName, rightName }: { left: string; r
             typeof line === 'number' ? (
               // biome-ignore lint: lines have no other name
               <tr key={index} className={classes.fold}>
-                <td colSpan={4}>{line} lines that are the same</td>
+                <td colSpan={4}>{line === 1 ? '1 line that is' : `${line} lines that are`} the same</td>
               </tr>
             ) : (
               // biome-ignore lint: lines have no other name

@@ -8,9 +8,10 @@ import { keys, POLL_MILLISECONDS } from '../services/queries'
 
 export const PAGE_SIZE = 100
 
-export type Filters = Pick<FleetQuery, 'q' | 'management_mode' | 'status' | 'healthy' | 'label' | 'sort'>
+export type Filters = Pick<FleetQuery, 'q' | 'management_mode' | 'status' | 'healthy' | 'version' | 'config_state' | 'label' | 'sort'>
 
 export const STATUSES = ['online', 'stale', 'offline'] as const
+export const CONFIG_STATES = ['pending', 'offered', 'applying', 'applied', 'failed'] as const
 const MODES = ['supervisor', 'extension'] as const
 
 /** Filters as the URL has them; what it has wrongly is left out. */
@@ -18,11 +19,14 @@ export function filtersOf(params: URLSearchParams): Filters {
   const mode = MODES.find((one) => one === params.get('mode'))
   const status = params.getAll('status').filter((one) => STATUSES.some((known) => known === one))
   const health = params.get('health')
+  const config = params.getAll('config').filter((one) => CONFIG_STATES.some((known) => known === one))
   return {
     ...(params.get('q') ? { q: params.get('q')! } : {}),
     ...(mode ? { management_mode: mode } : {}),
     ...(status.length ? { status: status as Filters['status'] } : {}),
     ...(health === 'healthy' ? { healthy: true } : health === 'unhealthy' ? { healthy: false } : {}),
+    ...(params.has('version') ? { version: params.getAll('version') } : {}),
+    ...(config.length ? { config_state: config as Filters['config_state'] } : {}),
     ...(params.has('label') ? { label: params.getAll('label') } : {}),
     ...(params.get('sort') ? { sort: params.get('sort') as Filters['sort'] } : {}),
   }
@@ -58,6 +62,12 @@ export function useFilters(): [Filters, (name: string, values: string[]) => void
     [setParams],
   )
   return [filters, change, clear]
+}
+
+/** Whether any of the filters leaves agents out. */
+export function isFiltered(filters: Filters): boolean {
+  const { sort: _, ...others } = filters
+  return Object.keys(others).length > 0
 }
 
 export interface FleetList {

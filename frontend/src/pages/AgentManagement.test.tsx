@@ -36,6 +36,22 @@ describe('the list of agents', () => {
     await waitFor(() => expect(router.state.location.search).toBe('?sort=-version'))
   })
 
+  it('filters by version and by the state of the configuration', async () => {
+    const asked: string[] = []
+    server.use(
+      http.get('*/api/v1/ui/agents', ({ request }) => {
+        asked.push(new URL(request.url).search)
+        return page(fleet)
+      }),
+    )
+    const { router } = visit('/agents')
+    await screen.findByRole('option', { name: '0.149.0' })
+    await userEvent.selectOptions(screen.getByRole('combobox', { name: 'Version' }), '0.149.0')
+    await userEvent.selectOptions(screen.getByRole('combobox', { name: 'Configuration' }), 'failed')
+    expect(router.state.location.search).toBe('?version=0.149.0&config=failed')
+    await waitFor(() => expect(asked.at(-1)).toContain('version=0.149.0&config_state=failed'))
+  })
+
   it('sorts by the column that is clicked, the other way at the second click', async () => {
     const { router } = visit('/agents')
     await userEvent.click(await screen.findByRole('button', { name: 'Last seen' }))

@@ -81,13 +81,12 @@ function Attention() {
   const query = useQuery({
     queryKey: [...keys.supervised, 'attention'],
     queryFn: async () => {
-      const [sick, away, managed] = await Promise.all([
+      const [sick, away, failed] = await Promise.all([
         supervisorApi.listFleet({ healthy: false, status: ['online', 'stale'], limit: 50 }),
         supervisorApi.listFleet({ status: ['offline', 'stale'], sort: '-last_seen_at', limit: 20 }),
-        supervisorApi.listAgents({ limit: 200 }),
+        supervisorApi.listFleet({ config_state: ['failed'], limit: 20 }),
       ])
-      const failed = managed.items.filter((row) => row.delivery?.state === 'failed' || row.supervisor?.is_crash_looping)
-      const all = new Map([...sick.items, ...failed, ...away.items].map((row) => [row.instance_id, row]))
+      const all = new Map([...sick.items, ...failed.items, ...away.items].map((row) => [row.instance_id, row]))
       return { rows: [...all.values()].filter(reasonOf), sick: sick.total, away: away.total }
     },
     refetchInterval: POLL_MILLISECONDS,

@@ -46,7 +46,11 @@ describe('overview', () => {
     const failed = makeAgent(7, {
       delivery: { delivery_id: 'd', instance_id: '', config_hash: '', state: 'failed', error: 'unknown exporter', created_at: null, updated_at: null },
     })
-    server.use(http.get('*/api/v1/supervisor/ui/agents', () => page([failed])))
+    server.use(
+      http.get('*/api/v1/ui/agents', ({ request }) =>
+        page(new URL(request.url).searchParams.get('config_state') === 'failed' ? [failed] : fleet),
+      ),
+    )
     visit('/')
     expect(await screen.findByText(/It refused its configuration: unknown exporter/)).toBeInTheDocument()
     expect(screen.getByText('Not connected')).toBeInTheDocument()

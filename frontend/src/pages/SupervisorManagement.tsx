@@ -93,9 +93,15 @@ function Dashboard() {
             ? Object.entries(states)
                 .filter(([, number]) => number > 0)
                 .map(([state, number]) => (
-                  <span key={state} className="fg-pill" data-tone={state === 'failed' ? 'bad' : state === 'applied' ? 'good' : 'warn'}>
+                  <button
+                    type="button"
+                    key={state}
+                    className="fg-pill"
+                    data-tone={state === 'failed' ? 'bad' : state === 'applied' ? 'good' : 'warn'}
+                    onClick={() => setParams({ config: state })}
+                  >
                     {number} {state}
-                  </span>
+                  </button>
                 ))
             : '…'}
           {states && !Object.values(states).some(Boolean) && <Text size="sm">none sent</Text>}

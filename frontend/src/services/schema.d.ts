@@ -4467,6 +4467,8 @@ export interface operations {
     listGateways: {
         parameters: {
             query?: {
+                /** @description Only those whose latest configuration is in this state; may be given several times. */
+                config_state?: ("pending" | "offered" | "applying" | "applied" | "failed")[];
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
                 /** @description true: only those that are healthy; false: only those that are not, or whose health is unknown. */
@@ -4483,6 +4485,8 @@ export interface operations {
                 sort?: "name" | "-name" | "last_seen_at" | "-last_seen_at" | "first_seen_at" | "-first_seen_at" | "version" | "-version" | "status" | "-status" | "health" | "-health";
                 /** @description Only of this status; may be given several times. */
                 status?: ("online" | "stale" | "offline")[];
+                /** @description Only of this version, or `unknown` for those that did not say; may be given several times. */
+                version?: string[];
             };
             header?: never;
             path?: never;
@@ -5323,6 +5327,8 @@ export interface operations {
     listSupervisorAgents: {
         parameters: {
             query?: {
+                /** @description Only those whose latest configuration is in this state; may be given several times. */
+                config_state?: ("pending" | "offered" | "applying" | "applied" | "failed")[];
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
                 /** @description true: only those that are healthy; false: only those that are not, or whose health is unknown. */
@@ -5337,6 +5343,8 @@ export interface operations {
                 sort?: "name" | "-name" | "last_seen_at" | "-last_seen_at" | "first_seen_at" | "-first_seen_at" | "version" | "-version" | "status" | "-status" | "health" | "-health";
                 /** @description Only of this status; may be given several times. */
                 status?: ("online" | "stale" | "offline")[];
+                /** @description Only of this version, or `unknown` for those that did not say; may be given several times. */
+                version?: string[];
             };
             header?: never;
             path?: never;
@@ -6199,6 +6207,8 @@ export interface operations {
     listUiAgents: {
         parameters: {
             query?: {
+                /** @description Only those whose latest configuration is in this state; may be given several times. */
+                config_state?: ("pending" | "offered" | "applying" | "applied" | "failed")[];
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
                 /** @description true: only those that are healthy; false: only those that are not, or whose health is unknown. */
@@ -6213,6 +6223,8 @@ export interface operations {
                 sort?: "name" | "-name" | "last_seen_at" | "-last_seen_at" | "first_seen_at" | "-first_seen_at" | "version" | "-version" | "status" | "-status" | "health" | "-health";
                 /** @description Only of this status; may be given several times. */
                 status?: ("online" | "stale" | "offline")[];
+                /** @description Only of this version, or `unknown` for those that did not say; may be given several times. */
+                version?: string[];
             };
             header?: never;
             path?: never;
@@ -6457,6 +6469,8 @@ export interface operations {
     listFleet: {
         parameters: {
             query?: {
+                /** @description Only those whose latest configuration is in this state; may be given several times. */
+                config_state?: ("pending" | "offered" | "applying" | "applied" | "failed")[];
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
                 /** @description true: only those that are healthy; false: only those that are not, or whose health is unknown. */
@@ -6473,6 +6487,8 @@ export interface operations {
                 sort?: "name" | "-name" | "last_seen_at" | "-last_seen_at" | "first_seen_at" | "-first_seen_at" | "version" | "-version" | "status" | "-status" | "health" | "-health";
                 /** @description Only of this status; may be given several times. */
                 status?: ("online" | "stale" | "offline")[];
+                /** @description Only of this version, or `unknown` for those that did not say; may be given several times. */
+                version?: string[];
             };
             header?: never;
             path?: never;
