@@ -96,6 +96,7 @@ def ready_block(connection: Connection, data: DataDir, seconds: float) -> str:
             "",
             f"[bold green]FlowGate is ready[/] ({seconds:.1f} s)",
             "",
+            f"  UI      {connection.api_url}/   (sign in with the admin token)",
             f"  API     {connection.api_url}/api/v1   (with the admin token; openapi.json describes it)",
             f"  Agents  {connection.opamp_url}{more}   (WebSocket; with http:// for polling)",
             f"  Tokens  admin_token and enrollment_token in {escape(str(data.connection))}",
