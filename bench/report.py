@@ -1,9 +1,11 @@
-"""What was measured, and the report made of it. Pure: no process, no clock."""
+"""What was measured, and the report made of it. No process, no clock."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
+UI_SECTION = "## The UI with a large fleet"  # bench/ui.py's
 CPU_LIMIT = 1.0  # times opamp-go's CPU per report
 IDLE_LIMIT = 10.0  # KB per idle connection
 
@@ -202,3 +204,19 @@ def render(template: str, summary: Summary, conditions: Mapping[str, float]) -> 
         seconds=conditions["seconds"],
         connections=conditions["connections"],
     )
+
+
+def section(text: str, title: str) -> str:
+    """A section of a report, with its title, up to the next one of its level; empty when it has none."""
+    begin = text.find(f"{title}\n")
+    if begin < 0:
+        return ""
+    end = text.find("\n## ", begin + 1)
+    return text[begin:] if end < 0 else text[begin : end + 1]
+
+
+def keep_section(report: Path, title: str, new: str) -> None:
+    """Put a section into a report, in place of the one of its title or at the end."""
+    text = report.read_text()
+    old = section(text, title)
+    report.write_text(text.replace(old, new) if old else f"{text.rstrip()}\n\n{new}")

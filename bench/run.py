@@ -19,7 +19,18 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-from report import LOADS, IdleResult, Load, Outcome, RunResult, render, summarize
+from report import (
+    LOADS,
+    UI_SECTION,
+    IdleResult,
+    Load,
+    Outcome,
+    RunResult,
+    keep_section,
+    render,
+    section,
+    summarize,
+)
 from servers import ROOT, Command, Cores, Server, flowgate, opamp_go, spent
 
 HERE = Path(__file__).resolve().parent
@@ -153,7 +164,10 @@ def main() -> int:
         "own_core": len(cores.rest | {cores.load}) > len(cores.rest),
     }
     template = (HERE / "report_template.md").read_text()
+    others = section(options.report.read_text(), UI_SECTION) if options.report.exists() else ""
     options.report.write_text(render(template, summary, conditions))
+    if others:
+        keep_section(options.report, UI_SECTION, others)
     print(summary.verdict())
     return 0 if summary.is_within_limits or not options.check else 1
 
