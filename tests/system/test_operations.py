@@ -168,12 +168,14 @@ async def settled(client: httpx2.AsyncClient, operation: dict[str, Any], count: 
     return bool(found["succeeded"] + found["failed"] >= count)
 
 
-async def over(client: httpx2.AsyncClient, operation: dict[str, Any]) -> dict[str, Any] | None:
+async def over(client: httpx2.AsyncClient, operation: dict[str, Any]) -> dict[str, Any]:
+    """The operation, when it is; an AssertionError that tells who is under way before."""
     try:
         found = await get(client, operation)
-    except httpx2.HTTPError:
-        return None
-    return found if found["is_over"] else None
+    except httpx2.HTTPError as error:
+        raise AssertionError(repr(error)) from error
+    assert found["is_over"], (found["state"], [one for one in found["targets"] if one["state"] == "running"])
+    return found
 
 
 async def test_operations_are_stopped(flowgate_up: Callable[..., Any], data_dir: Path) -> None:

@@ -89,6 +89,10 @@ class Follower(Generic[Store]):
         except (UnavailableError, nats.errors.Error, *TRANSIENT) as error:
             log.warning("follow.retry", stream=self._stream, sequence=sequence, error=repr(error))
             await asyncio.sleep(0.5)
+            try:
+                await message.nak(delay=0.1)
+            except nats.errors.Error:
+                log.warning("follow.nak_failed", stream=self._stream, sequence=sequence)
 
     async def _commit(self, created_at: float, sequence: int, fact: Message) -> None:
         async with self._database.transaction() as connection:

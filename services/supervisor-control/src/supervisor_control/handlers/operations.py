@@ -87,11 +87,10 @@ def _new_target(action: str, position: int, target: rpc.OperationTarget, now: da
 
 async def get_operation(control: Control, request: rpc.GetOperationRequest, now: datetime) -> rpc.GetOperationResponse:
     """One operation with its targets."""
-    operation = await control.operations.get(_uuid(request.operation_id))
-    if operation is None:
+    found = await control.operations.get(_uuid(request.operation_id))
+    if found is None:
         raise _unknown(request.operation_id)
-    targets = await control.operations.targets(operation.operation_id)
-    return rpc.GetOperationResponse(operation=_answer(operation, targets))
+    return rpc.GetOperationResponse(operation=_answer(*found))
 
 
 async def list_operations(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -85,12 +86,23 @@ class OperationStore:
             operation.skipped,
         )
 
-    async def get(self, operation_id: UUID) -> Operation | None:
-        """One operation; it does not get on until the transaction ends, so that its targets agree with its counts."""
-        row = await self._connection.fetchrow(
-            f"SELECT {_OPERATION_COLUMNS} FROM operations WHERE operation_id = $1 FOR SHARE", operation_id
+    async def get(self, operation_id: UUID) -> tuple[Operation, list[Target]] | None:
+        """One operation with its targets, in the order in which they are begun.
+
+        One statement, so that they agree; and no lock: whoever asks often would keep the operation from getting on.
+        """
+        rows = await self._connection.fetch(
+            f"SELECT {', '.join(f'o.{name} AS o_{name}' for name in _OPERATION)},"
+            f" {', '.join(f't.{one.name} AS t_{one.name}' for one in fields(Target))}"
+            " FROM operations o LEFT JOIN operation_targets t USING (operation_id)"
+            " WHERE o.operation_id = $1 ORDER BY t.position",
+            operation_id,
         )
-        return None if row is None else _operation(row)
+        if not rows:
+            return None
+        operation = _operation({name: rows[0][f"o_{name}"] for name in _OPERATION})
+        targets = [{one.name: row[f"t_{one.name}"] for one in fields(Target)} for row in rows]
+        return operation, [_target(one) for one in targets if one["position"] is not None]
 
     async def targets(self, operation_id: UUID) -> list[Target]:
         """Targets of an operation, in the order in which they are begun."""
@@ -232,11 +244,11 @@ class OperationStore:
         )
 
 
-def _operation(row: asyncpg.Record) -> Operation:
+def _operation(row: asyncpg.Record | dict[str, Any]) -> Operation:
     return Operation(**dict(row.items()))
 
 
-def _target(row: asyncpg.Record) -> Target:
+def _target(row: asyncpg.Record | dict[str, Any]) -> Target:
     values = dict(row.items())
     values["capabilities"] = unsigned(values["capabilities"])
     return Target(**values)
