@@ -74,6 +74,7 @@ _TAGS = [
     {"name": "events", "description": "Fleet events as they happen."},
     {"name": "session", "description": "Signing in at the UI; programs send the admin token with each request."},
 ]
+_KEEP_ALIVE_SECONDS = 75  # above the 60 s of common proxies: a request must not meet a connection that is being closed
 _STOP_SECONDS = 3  # requests under way may take this long at a stop
 
 log = get_log()
@@ -156,6 +157,7 @@ async def serve(app: FastAPI, host: str, port: int) -> AsyncIterator[int]:
             lifespan="off",
             ws="none",
             timeout_graceful_shutdown=_STOP_SECONDS,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
