@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from flowkit.telemetry import get_log
 log = get_log()
 
 _FIRST_CONNECT = 5.0  # s
+_BODY_TRIES = 3
 ACK_WAIT = 10.0  # s; a handler's transaction is far shorter, and a killed replica's batch is taken over after it
 _EXISTS = {
     10058,
@@ -88,8 +90,21 @@ class Bus:
         return self._buckets[bucket]
 
     async def put_body(self, store: str, name: str, body: bytes) -> None:
-        """Put a body into an object store; putting the same name again is harmless."""
-        await (await self._store(store)).put(name, body)
+        """Put a body into an object store unless one is there: a name stands for the same body for ever.
+
+        Putting it again would not be harmless: NATS then drops the pieces that a reader may be about to fetch.
+
+        Raises:
+            UnavailableError: NATS did not take it.
+        """
+        try:
+            objects = await self._store(store)
+            try:
+                await objects.get_info(name)
+            except nats.js.errors.ObjectNotFoundError:
+                await objects.put(name, body)
+        except (nats.errors.Error, nats.js.errors.Error, TimeoutError) as error:
+            raise UnavailableError(f"object store {store} did not take {name}: {error!r}") from error
 
     async def get_body(self, store: str, name: str) -> bytes:
         """A body from an object store.
@@ -99,11 +114,29 @@ class Bus:
             UnavailableError: NATS did not answer.
         """
         try:
-            return (await (await self._store(store)).get(name)).data or b""
+            objects = await self._store(store)
+            for _ in range(_BODY_TRIES):
+                info = await objects.get_info(name)
+                with suppress(nats.js.errors.NotFoundError):  # two put it at once: the pieces are those of the other
+                    return await self._pieces(store, info)
         except (nats.js.errors.ObjectNotFoundError, nats.js.errors.ObjectDeletedError) as error:
             raise NotFoundError(f"object store {store} has no {name}") from error
-        except (nats.errors.Error, TimeoutError) as error:
+        except (nats.errors.Error, nats.js.errors.Error, TimeoutError) as error:
             raise UnavailableError(f"object store {store} did not answer: {error!r}") from error
+        raise UnavailableError(f"object store {store} has only a part of {name}")
+
+    async def _pieces(self, store: str, info: api.ObjectInfo) -> bytes:
+        """The pieces of an object, each asked for by itself.
+
+        `ObjectStore.get` of nats-py has a consumer deliver them, and waits for ever when one does not come.
+        """
+        pieces: list[bytes] = []
+        sequence = 1
+        for _ in range(info.chunks or 0):
+            piece = await self.jetstream.get_msg(f"OBJ_{store}", sequence, f"$O.{store}.C.{info.nuid}", next=True)
+            pieces.append(piece.data or b"")
+            sequence = (piece.seq or 0) + 1
+        return b"".join(pieces)
 
     async def delete_body(self, store: str, name: str) -> None:
         """Delete a body; one that is gone already is fine."""

@@ -16,7 +16,7 @@ from nats.js import api
 from flowgate.uplink.v1 import desired_pb2
 from flowkit import contracts
 from flowkit.bus import Bus
-from flowkit.errors import FlowGateError
+from flowkit.errors import NotFoundError, UnavailableError
 from flowkit.telemetry import get_log
 from opamp_gateway import replies
 from opamp_gateway.connections import canonical
@@ -27,6 +27,7 @@ log = get_log()
 CONFIG, COMMAND, STATE = "config", "command", "state"
 CONNECTION, REFUSAL = "connection", "refusal"
 _CACHED_BYTES = 64 * 1024 * 1024
+_PAUSES = (0.1, 0.5, 2.0, 5.0)  # seconds after each try to fetch a body
 _WRONG_LAST_SEQUENCE = (10071, 10164)  # JetStream error codes
 
 
@@ -117,7 +118,7 @@ class Bodies:
         return body
 
     def fetch(self, name: str) -> "asyncio.Task[bytes | None]":
-        """Fetch the body unless that is under way; None when it cannot be had."""
+        """Fetch the body unless that is under way; None when it cannot be had, after several tries."""
         task = self._fetching.get(name)
         if task is None:
             task = self._fetching[name] = asyncio.get_running_loop().create_task(self._fetch(name))
@@ -125,10 +126,18 @@ class Bodies:
         return task
 
     async def _fetch(self, name: str) -> bytes | None:
-        try:
-            body = replies.remote_config(await self._bus.get_body(contracts.BODIES, name))
-        except (FlowGateError, nats.errors.Error, nats.js.errors.Error, TimeoutError) as error:
-            log.error("body.not_fetched", name=name, error=repr(error))
+        for pause in _PAUSES:
+            try:
+                body = replies.remote_config(await self._bus.get_body(contracts.BODIES, name))
+                break
+            except NotFoundError as error:
+                log.error("body.not_fetched", name=name, error=str(error))
+                return None
+            except UnavailableError as error:
+                log.warning("body.fetch_retry", name=name, error=str(error))
+                await asyncio.sleep(pause)
+        else:
+            log.error("body.not_fetched", name=name, error="NATS does not give it")
             return None
         self._cached[name] = body
         self._size += len(body)

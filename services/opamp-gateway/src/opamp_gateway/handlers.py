@@ -6,10 +6,10 @@ while the agent's next messages are held back.
 """
 
 import asyncio
-import hashlib
 import math
 import random
 import time
+import uuid
 from collections.abc import Coroutine
 
 from google.protobuf.message import DecodeError
@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 from flowgate.uplink.v1 import desired_pb2, uplink_pb2
 from flowkit import contracts, tokens
 from flowkit.bus import Bus
+from flowkit.errors import UnavailableError
 from flowkit.telemetry import get_log
 from opamp.v1 import opamp_pb2
 from opamp_gateway import replies, session, uplink, websocket
@@ -307,11 +308,11 @@ class Handlers:
 
     async def _store_large(self, agent: Agent, fields: int, data: bytes, waiter: Waiter) -> None:
         """A message that is too large for NATS goes to the object store, and the uplink gets its name."""
-        name = f"uplink-{hashlib.sha256(data).hexdigest()}"
+        name = f"uplink-{uuid.uuid4()}"
         try:
             async with asyncio.timeout(_STORE_SECONDS_WEBSOCKET if agent.link else _STORE_SECONDS):
                 await self._bus.put_body(contracts.UPLINK_BODIES, name, data)
-        except Exception as error:  # noqa: BLE001 nats-py raises many kinds here, and each means the same
+        except (UnavailableError, TimeoutError) as error:
             log.warning("report.not_stored", bytes=len(data), error=repr(error))
             self.reports_refused([waiter])
             return
