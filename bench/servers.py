@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -83,16 +84,18 @@ class Command:
 
 
 @dataclass
-class Server:
+class Server(ABC):
     """A running server: where it listens, and its processes by group (the ingress is `gateway`)."""
 
     name: str
     url: str
     token: str = ""
 
+    @abstractmethod
     def processes(self) -> dict[int, str]:
-        raise NotImplementedError
+        """Pids with their groups."""
 
+    @abstractmethod
     def settle(self) -> None:
         """Wait until nothing of the last run is left to do."""
 

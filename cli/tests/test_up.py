@@ -19,6 +19,7 @@ import httpx2
 import psutil
 import pytest
 
+from flowgate_cli.up import demo
 from flowkit.embedded import EmbeddedNats, EmbeddedPostgres
 
 pytestmark = pytest.mark.system
@@ -290,7 +291,7 @@ def test_a_second_start_has_the_state_and_is_quick(data_dir: Path):
 def test_a_stop_leaves_no_process(data_dir: Path, sig: signal.Signals):
     """Within 10 s, with agents connected; without an error."""
     with up(data_dir / "data", free_ports(), "--demo") as one:
-        time.sleep(1)
+        one.wait(lambda: one.call("/gateways", params={"status": "online"}).json()["total"] == demo.AGENTS)
         family = one.family()
         assert len(family) > 7
         assert one.stop(sig) < STOP_SECONDS

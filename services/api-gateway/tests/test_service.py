@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
@@ -161,11 +160,13 @@ async def test_a_configuration_larger_than_a_message_goes_both_ways(bus: Bus, ow
 
 async def test_an_owner_that_is_not_running_is_503_at_once(bus: Bus, owners: MemoryOwners, token: str) -> None:
     """NATS tells that nobody listens; joined answers go on without it."""
-    async with answering(bus, owners, "agent-registry", "supervisor-control"), api(bus, token) as client:
-        began = time.monotonic()
-        response = await client.get(f"/api/v1/gateways/{SUPERVISED.gateway_id}/config")
+    async with (
+        answering(bus, owners, "agent-registry", "supervisor-control"),
+        api(bus, token, rpc_timeout_seconds=60) as client,
+    ):
+        async with asyncio.timeout(30):
+            response = await client.get(f"/api/v1/gateways/{SUPERVISED.gateway_id}/config")
         assert (response.status_code, response.json()["service"]) == (503, "config-push")
-        assert time.monotonic() - began < 1.0
         detail = await client.get(f"/api/v1/supervisor/ui/agents/{SUPERVISED.instance_id}")
         assert (detail.status_code, detail.json()["partial"]) == (200, ["config-push"])
 
@@ -173,14 +174,17 @@ async def test_an_owner_that_is_not_running_is_503_at_once(bus: Bus, owners: Mem
 async def test_an_owner_that_hangs_is_503_after_the_timeout(bus: Bus, owners: MemoryOwners, token: str) -> None:
     """The caller is not kept waiting."""
 
+    released = asyncio.Event()
+
     async def hang(request: object) -> Any:
-        await asyncio.sleep(1.0)
+        await released.wait()
+        raise UnavailableError("too late")
 
     owners.list_gateways = hang  # type: ignore[method-assign]
     async with answering(bus, owners, "agent-registry"), api(bus, token, rpc_timeout_seconds=0.1) as client:
         response = await client.get("/api/v1/gateways")
         assert (response.status_code, response.json()["service"]) == (503, "agent-registry")
-        owners.list_gateways = lambda request: asyncio.sleep(0)  # type: ignore[method-assign,assignment]
+        released.set()
 
 
 async def test_events_come_as_they_happen_and_resume_at_any_replica(bus: Bus, fresh_nats_url: str, token: str) -> None:
@@ -220,8 +224,10 @@ async def test_a_client_that_is_gone_is_forgotten(app: FastAPI, hub: Hub, token:
 async def test_an_order_that_is_not_answered_may_have_been_taken(bus: Bus, owners: MemoryOwners, token: str) -> None:
     """A 503 on a question is harmless, on an order one has to look; where nobody runs, nothing was taken."""
 
+    released = asyncio.Event()
+
     async def hang(request: object) -> Any:
-        await asyncio.sleep(0.5)
+        await released.wait()
         raise UnavailableError("too late")
 
     path = f"/api/v1/supervisor/agents/{SUPERVISED.instance_id}/restart"
@@ -232,6 +238,7 @@ async def test_an_order_that_is_not_answered_may_have_been_taken(bus: Bus, owner
             response = await client.post(path)
             assert response.status_code == 503
             assert "may have taken the order all the same" in response.json()["detail"]
+            released.set()
 
 
 async def test_a_filter_takes_either_id(bus: Bus, token: str) -> None:
@@ -351,6 +358,13 @@ async def log_line(process: asyncio.subprocess.Process, event: str) -> dict[str,
     raise AssertionError(f"no {event} in the log")
 
 
+async def log_rest(process: asyncio.subprocess.Process) -> list[dict[str, Any]]:
+    """What it logs until its end."""
+    assert process.stderr is not None
+    async with asyncio.timeout(20):
+        return [json.loads(line) async for line in process.stderr]
+
+
 async def test_the_process_serves_and_stops_in_order(fresh_nats_url: str, token: str) -> None:
     """Ready, asked, and gone at SIGTERM within seconds, although a listener of events would stay."""
     process = await start_process(fresh_nats_url, token, 0)
@@ -368,12 +382,12 @@ async def test_the_process_serves_and_stops_in_order(fresh_nats_url: str, token:
             client.base_url = base  # type: ignore[assignment]
             async with event_stream(client) as stream:
                 await following(stream, 1)
-                began = time.monotonic()
                 process.send_signal(signal.SIGTERM)
                 with pytest.raises(StopAsyncIteration):
                     await following(stream, 1)
-        assert await asyncio.wait_for(process.wait(), 8) == 0
-        assert time.monotonic() - began < 2.5  # the server would wait 3 s for a client that stays
+        rest = await log_rest(process)
+        assert await process.wait() == 0
+        assert not [one for one in rest if "graceful" in one["event"]]  # the server did not give up waiting
     finally:
         if process.returncode is None:
             process.kill()

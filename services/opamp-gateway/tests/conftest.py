@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -97,7 +98,7 @@ class HttpConnection:
 
 
 @dataclass
-class Agent:
+class Agent(ABC):
     """Counts reports and keeps capabilities, as a real agent does."""
 
     gateway: Gateway
@@ -118,8 +119,9 @@ class Agent:
             **fields,
         )
 
+    @abstractmethod
     async def send(self, message: opamp_pb2.AgentToServer) -> opamp_pb2.ServerToAgent:
-        raise NotImplementedError
+        """Send a message and return the answer."""
 
     async def start(self, **fields: Any) -> Self:
         """Tell the full state, as after a start; the reply is the greeting."""

@@ -15,7 +15,7 @@ from flowgate.uplink.v1 import uplink_pb2
 from flowkit import db
 from flowkit.errors import ConflictError, InvalidError, NotFoundError
 from flowkit.outbox import Desired, Effect
-from flowkit.testing import EXTENSION, SUPERVISOR, make_description, make_report, rolled_back
+from flowkit.testing import EXTENSION, SUPERVISOR, eventually, make_description, make_report, rolled_back
 from opamp.v1 import opamp_pb2
 from supervisor_control.handlers import policies as handlers
 from supervisor_control.handlers import supervisors, telemetry
@@ -290,7 +290,8 @@ async def test_labels_and_policies_that_change_at_once_miss_nothing(
                     return (await put(Control.on(other, settings), policy))[1]
 
             changing = asyncio.create_task(change())
-            await asyncio.sleep(0.2)
+            waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            await eventually(lambda: connection.fetchval(waits))
             assert not changing.done()
         (wish,) = await changing
         assert urls(wish)[0] == ""
