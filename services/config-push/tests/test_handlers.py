@@ -148,6 +148,24 @@ async def test_what_failed_is_tried_again_under_another_hash(push: ConfigPush) -
     assert isinstance(effects[0], Desired) and effects[0].state is not None
 
 
+async def test_an_end_of_another_process_is_no_failure_of_the_configuration(push: ConfigPush) -> None:
+    """The supervisor stopped its collector twice in a row: the same delivery goes out once more, and no more often."""
+    words = "Agent exited unexpectedly with exit code -1 while applying configuration"
+    await appear(push)
+    first, _ = await assign(push)
+    await tell(push, Statuses.RemoteConfigStatuses_APPLYING, first.config_hash)
+    offer, fact = await tell(push, Statuses.RemoteConfigStatuses_FAILED, first.config_hash, words)
+    assert isinstance(offer, Desired) and offer.state is not None and offer.state.id == first.delivery_id
+    assert isinstance(fact, facts.DeliveryStateChanged)
+    assert (fact.previous_state, fact.state) == (facts.DELIVERY_STATE_APPLYING, facts.DELIVERY_STATE_PENDING)
+    again = await latest(push)
+    assert (again.state, again.config_hash.hex()) == ("pending", offer.state.config.config_hash.hex())
+    assert again.config_hash.hex() != first.config_hash
+    assert await tell(push, Statuses.RemoteConfigStatuses_FAILED, first.config_hash, words) == []
+    await tell(push, Statuses.RemoteConfigStatuses_FAILED, again.config_hash.hex(), words)
+    assert ((await latest(push)).state, (await latest(push)).error) == ("failed", words)
+
+
 async def test_an_agent_that_lost_its_configuration_gets_it_again_a_few_times(push: ConfigPush) -> None:
     """Bounded: two agents with one identity must not keep each other restarting."""
     await appear(push)

@@ -19,6 +19,7 @@ from opamp.v1.opamp_pb2 import AgentCapabilities, RemoteConfigStatuses
 ACCEPTS_REMOTE_CONFIG = AgentCapabilities.AgentCapabilities_AcceptsRemoteConfig
 REPORTS_REMOTE_CONFIG = AgentCapabilities.AgentCapabilities_ReportsRemoteConfig
 CONTENT_TYPE = "text/yaml"
+_KILLED = "exit code -1 while applying"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where the wheel has it
 _MAX_DEPTH = 100
 
@@ -155,15 +156,15 @@ def body_object(config_hash: bytes) -> str:
     return f"config-{config_hash.hex()}"
 
 
-def begin(delivery: Delivery) -> list[Effect]:
-    """A new delivery: the wish for the agent and the fact for the others."""
+def begin(delivery: Delivery, previous_state: str = "") -> list[Effect]:
+    """A delivery that begins, again perhaps: the wish for the agent and the fact for the others."""
     wish = desired_pb2.DesiredState(
         id=str(delivery.delivery_id),
         config=desired_pb2.DesiredConfig(
             config_hash=delivery.config_hash, body_object=body_object(delivery.config_hash)
         ),
     )
-    return [Desired(str(delivery.instance_uid), "config", wish), fact_of(delivery, "")]
+    return [Desired(str(delivery.instance_uid), "config", wish), fact_of(delivery, previous_state)]
 
 
 def fact_of(delivery: Delivery, previous_state: str) -> facts.DeliveryStateChanged:
@@ -218,6 +219,27 @@ def status_reported(
     if state == "failed":
         error = status.error_message or "the agent reported a failure without a message"
     return moved(delivery, state, error, at)
+
+
+def is_of_another_process(delivery: Delivery, status: opamp_pb2.RemoteConfigStatus) -> bool:
+    """Whether the failure says nothing of this configuration, which was offered once so far.
+
+    opampsupervisor (v0.149) that changes its collector twice in a row, for own telemetry and for a configuration say,
+    may take the end of the collector that it stopped for a crash of the one that it starts. The exit code -1 tells: no
+    process that ends by itself has it.
+    """
+    return (
+        delivery.state not in DONE
+        and status.status == RemoteConfigStatuses.RemoteConfigStatuses_FAILED
+        and status.last_remote_config_hash == delivery.config_hash == delivery.content_hash
+        and _KILLED in status.error_message
+    )
+
+
+def again(delivery: Delivery, files: opamp_pb2.AgentConfigMap, at: datetime) -> Delivery:
+    """The delivery once more, under another hash (item 89)."""
+    config_hash = hash_of(files, delivery.delivery_id.bytes)
+    return replace(delivery, config_hash=config_hash, state="pending", error="", updated_at=at)
 
 
 def has_lost_it(delivery: Delivery, status: opamp_pb2.RemoteConfigStatus) -> bool:

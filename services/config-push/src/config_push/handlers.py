@@ -82,7 +82,10 @@ async def agents_reported(push: ConfigPush, reports: Sequence[Report], now: date
             agent.reported_status = domain.STATUSES.get(status.status, "unset")
             agent.reported_error = status.error_message
             if delivery is not None:
-                if domain.has_lost_it(delivery, status):
+                if domain.is_of_another_process(delivery, status):
+                    deliveries[uid], told = await _try_again(push, delivery, report.received_at)
+                    effects += told
+                elif domain.has_lost_it(delivery, status):
                     lost[uid] = report
                 else:
                     lost.pop(uid, None)
@@ -118,6 +121,22 @@ async def _effective(agent: Agent, report: Report) -> Sequence[Effect]:
             effective_hash=digest.hex(),
         )
     ]
+
+
+async def _try_again(push: ConfigPush, delivery: Delivery, at: datetime) -> tuple[Delivery, list[Effect]]:
+    """The agent gave up for a reason that has nothing to do with the configuration."""
+    config = await push.store.config_body(delivery.content_hash)
+    if config is None:
+        raise LookupError(f"the configuration of delivery {delivery.delivery_id} is not stored")
+    files = domain.config_map(config)
+    again = domain.again(delivery, files, at)
+    await _offer(push, files, again.config_hash)
+    return again, domain.begin(again, delivery.state)
+
+
+async def _offer(push: ConfigPush, files: opamp_pb2.AgentConfigMap, config_hash: bytes) -> None:
+    offer = opamp_pb2.AgentRemoteConfig(config=files, config_hash=config_hash)
+    await push.bodies.put(domain.body_object(config_hash), offer.SerializeToString(deterministic=True))
 
 
 async def _give_again(push: ConfigPush, agent: Agent, delivery: Delivery, now: datetime) -> Sequence[Effect]:
@@ -258,8 +277,7 @@ async def _assign(
     if has_it:
         effects += [Desired(str(uid), "config", None), domain.fact_of(delivery, "")]
     else:
-        offer = opamp_pb2.AgentRemoteConfig(config=files, config_hash=config_hash)
-        await push.bodies.put(domain.body_object(config_hash), offer.SerializeToString(deterministic=True))
+        await _offer(push, files, config_hash)
         effects += domain.begin(delivery)
     return delivery, effects
 

@@ -152,12 +152,13 @@ class ConfigStore:
         )
 
     async def save_deliveries(self, deliveries: Sequence[Delivery]) -> None:
-        """Write states and errors."""
+        """Write states, errors and the hashes that are offered."""
         await self._connection.execute(
-            "UPDATE deliveries d SET state = u.state, error = u.error, updated_at = u.updated_at"
-            " FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) AS u (id, state, error, updated_at)"
-            " WHERE d.delivery_id = u.id",
+            "UPDATE deliveries d SET config_hash = u.config_hash, state = u.state, error = u.error,"
+            " updated_at = u.updated_at FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::text[], $5::timestamptz[])"
+            " AS u (id, config_hash, state, error, updated_at) WHERE d.delivery_id = u.id",
             [one.delivery_id for one in deliveries],
+            [one.config_hash for one in deliveries],
             [one.state for one in deliveries],
             [one.error for one in deliveries],
             [one.updated_at for one in deliveries],
