@@ -45,7 +45,10 @@ def chromium() -> str:
         subprocess.run(command, capture_output=True, timeout=600, check=False)
         found = shutil.which("chromium")
     if not found:
-        pytest.skip("no Chromium here, and none can be installed: set FLOWGATE_TEST_CHROMIUM")
+        pytest.fail(
+            "no Chromium here, and none can be installed: set FLOWGATE_TEST_CHROMIUM to one, or leave the walks out"
+            " with `pytest -m 'not browser'`"
+        )
     return found
 
 

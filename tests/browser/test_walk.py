@@ -11,7 +11,7 @@ from playwright.async_api import Locator, expect
 
 from flowkit.testing import eventually
 
-pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 SOON = 90_000  # ms; a real collector has to start
 

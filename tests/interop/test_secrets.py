@@ -1,6 +1,5 @@
 """Secrets that FlowGate issued are nowhere but with those whom they are for."""
 
-import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -103,7 +102,7 @@ async def test_no_issued_secret_is_kept_logged_or_answered(flowgate: FlowGate, a
         "token_id": token_id,
         "name": "default",
     }
-    await asyncio.sleep(1)  # what was just logged is in the files
+    await eventually(lambda: any(known["command_id"] in text for _, text in files(flowgate.data)))
     searched = [one async for one in dump(flowgate.connection["database_url"])]
     searched += [one async for one in answers(api, known)] + files(flowgate.data)
     found = [(name, where) for name, secret in issued.items() for where, text in searched if secret in text]

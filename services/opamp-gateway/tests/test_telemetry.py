@@ -8,6 +8,7 @@ import signal
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nats.aio.msg import Msg
@@ -339,13 +340,20 @@ async def test_what_waits_is_bounded_apart_from_the_reports(
     async def status() -> int:
         return (await second.request(logs().SerializeToString(), path="/v1/logs")).status
 
-    await asyncio.sleep(0.2)
+    await eventually(lambda: not first.writer.transport.get_write_buffer_size())  # type: ignore[attr-defined]
+    await heard_by_now(second)
     assert await status() == 503 and not waiting.done()
     third.writer.write(large[:1000])
     assert (await third.response()).status == 503
     assert (await waiting).status == 503
     os.kill(own_nats.pid, signal.SIGCONT)
     await eventually(status, until=lambda status: status == 200)
+
+
+async def heard_by_now(other: Any) -> None:
+    """The ingress runs on this loop: when it has answered a few requests, it has read what was sent before them."""
+    for _ in range(5):
+        assert (await other.request(path="/nowhere")).status == 404
 
 
 async def test_a_client_that_leaves_frees_its_room(start_gateway, open_http: OpenAgent, uid: bytes) -> None:
@@ -378,7 +386,7 @@ async def test_a_drain_answers_what_it_took(start_gateway, heard_telemetry, open
     pending = [
         asyncio.create_task(connection.request(logs(2).SerializeToString(), path="/v1/logs")) for connection in http
     ]
-    await asyncio.sleep(0.05)
+    await heard_by_now((await open_http(gateway)).http)
     await gateway.stop()
     statuses = [response.status for response in await asyncio.gather(*pending)]
     assert statuses == [200] * 5
