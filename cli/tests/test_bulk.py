@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from typer.testing import CliRunner
 
-from flowgate_cli import operations, tokens
+from flowgate_cli import operations, options, tokens
 from flowgate_cli.api import NOT_FOUND, Api
 from flowgate_cli.app import app
 from flowgate_cli.connection import Connection
@@ -94,9 +94,9 @@ def test_anything_else_is_no_time_span(text: str):
 
 @pytest.mark.parametrize("text", ["", "key", "=value"])
 def test_a_label_is_key_and_value(text: str):
-    assert tokens.pair("a=b=c") == ("a", "b=c")
+    assert options.pair("a=b=c") == ("a", "b=c")
     with pytest.raises(CommandError, match="key=value"):
-        tokens.pair(text)
+        options.pair(text)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import typer
 
 from flowgate_cli import agents, diagnosis, events, gateway, logs, operations, policies, tokens
 from flowgate_cli.errors import CommandError
-from flowgate_cli.options import ConnectionOption, DataDirOption
+from flowgate_cli.options import ConnectionOption, DataDirOption, pair
 
 app = typer.Typer(
     name="flowgate",
@@ -164,7 +164,7 @@ def enroll(
 
     found = connections.find(connection, data_dir)
     if token_name is not None:
-        found = with_new_token(found, token_name, dict(map(tokens.pair, token_label or [])))
+        found = with_new_token(found, token_name, dict(map(pair, token_label or [])))
     text = configuration(mode, found, transport, endpoint, executable, storage)
     if file is None:
         typer.echo(text, nl=False)

@@ -11,7 +11,7 @@ from flowgate_cli import connection as connections
 from flowgate_cli import output
 from flowgate_cli.api import OTHERWISE, Api, Json
 from flowgate_cli.errors import CommandError
-from flowgate_cli.options import ConnectionOption, DataDirOption, FormatOption
+from flowgate_cli.options import ConnectionOption, DataDirOption, DryRunOption, FormatOption
 from flowgate_cli.output import Format
 
 EXIT_CODES = """Exit codes: 0 done, 1 error, 2 wrong usage, 3 no such agent, 4 refused, 5 failed or cancelled."""
@@ -38,7 +38,6 @@ RoomOption = Annotated[
     str, typer.Option("--max-unavailable", help="How many may be under way at once: a number, or a share such as 25%.")
 ]
 StopOption = Annotated[bool, typer.Option("--stop-on-failure", help="Begin nothing more after a failure.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only tell what it would do.")]
 WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Show progress until it is over.")]
 
 

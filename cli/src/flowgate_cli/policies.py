@@ -8,14 +8,12 @@ from flowgate_cli import connection as connections
 from flowgate_cli import output
 from flowgate_cli.api import Api, Json
 from flowgate_cli.errors import CommandError
-from flowgate_cli.options import ConnectionOption, DataDirOption, FormatOption
+from flowgate_cli.options import ConnectionOption, DataDirOption, DryRunOption, FormatOption, pair
 from flowgate_cli.output import Format
-from flowgate_cli.tokens import pair
 
 app = typer.Typer(no_args_is_help=True, help="Say which agents send their own telemetry, and their heartbeat.")
 
 NameArgument = Annotated[str, typer.Argument(help="Name of the policy; `default` is for all agents.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only tell what it would do.")]
 
 
 @app.command("list")

@@ -11,7 +11,7 @@ from flowgate_cli import connection as connections
 from flowgate_cli import output
 from flowgate_cli.api import NOT_FOUND, Api, Json
 from flowgate_cli.errors import CommandError
-from flowgate_cli.options import ConnectionOption, DataDirOption, FormatOption
+from flowgate_cli.options import ConnectionOption, DataDirOption, FormatOption, pair
 from flowgate_cli.output import Format
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
@@ -104,18 +104,6 @@ def _token_id(api: Api, wanted: str) -> str:
     if found:
         raise CommandError(f"the token {wanted!r} is {found[0]['state']} already; use its token_id")
     raise CommandError(f"no token is called {wanted!r}; see `flowgate tokens list`", NOT_FOUND)
-
-
-def pair(text: str) -> tuple[str, str]:
-    """A label from key=value.
-
-    Raises:
-        CommandError: it is none.
-    """
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise CommandError(f"{text!r} is no label; use key=value", 2)
-    return key, value
 
 
 def span(text: str) -> timedelta:

@@ -45,10 +45,11 @@ def explain(text: str, attributes: Mapping[str, str] | None = None) -> Cause | N
         if found := pattern.search(words):
             return make(found, words)
     component = _component(said, words)
-    for pattern, make in _RUNNING:
+    for pattern, statement, what_to_do in _RUNNING:
         if found := pattern.search(words):
-            cause = make(found, words)
-            return cause if cause.component or component is None else _with(cause, component)
+            groups = {name: quote(text) for name, text in found.groupdict().items()}
+            cause = Cause(statement.format(**groups), what_to_do.format(**groups))
+            return cause if component is None else _with(cause, component)
     if component is not None and said.get("error"):
         return _with(
             Cause(f"{component} fails: {quote(said['error'])}", "See its documentation for this error."), component
@@ -224,137 +225,90 @@ _CONFIG: tuple[tuple[re.Pattern[str], _Maker], ...] = (
 )
 
 
-# --- the configuration is right, but the collector does not come up or does not get through
+# --- the configuration is right, but the collector does not come up or does not get through: pattern, statement and
+# what to do, with the groups of the pattern in braces
 
-
-def _port(address: str) -> str:
-    return address.rpartition(":")[2]
-
-
-def _in_use(found: re.Match[str], words: str) -> Cause:
-    port = _port(found[2])
-    return Cause(
-        f"{found[2]} is in use by another process.",
-        f"Find it on the host with `ss -lntup 'sport = :{port}'`. It may be an orphaned collector of a supervisor that"
+_NOT_BOUND = r"listen (?:tcp|udp)\w* (?P<address>(?P<host>\S*):(?P<port>\w+)): bind: "
+_RUNNING: tuple[tuple[re.Pattern[str], str, str], ...] = (
+    (
+        re.compile(_NOT_BOUND + "address already in use"),
+        "{address} is in use by another process.",
+        "Find it on the host with `ss -lntup 'sport = :{port}'`. It may be an orphaned collector of a supervisor that"
         " was killed (SIGTERM leaves one); stop it, or give the component another endpoint.",
-    )
-
-
-def _no_address(found: re.Match[str], words: str) -> Cause:
-    return Cause(
-        f"The host has no address {found[2].rpartition(':')[0]} to listen on.",
+    ),
+    (
+        re.compile(_NOT_BOUND + "cannot assign requested address"),
+        "The host has no address {host} to listen on.",
         "Use an address of the host, such as 0.0.0.0 for all or 127.0.0.1 for the host itself.",
-    )
-
-
-def _forbidden_port(found: re.Match[str], words: str) -> Cause:
-    return Cause(
-        f"The collector may not listen on {found[2]}.",
+    ),
+    (
+        re.compile(_NOT_BOUND + "permission denied"),
+        "The collector may not listen on {address}.",
         "Ports below 1024 need root or the capability CAP_NET_BIND_SERVICE; use another port.",
-    )
-
-
-def _file(found: re.Match[str], words: str) -> Cause:
-    is_missing = "no such file" in found[2]
-    return Cause(
-        f"The file {found[1]} {'does not exist' if is_missing else 'may not be read by the collector'} on the host.",
-        "Put it there, or correct the path." if is_missing else "Give the collector's user the right to read it.",
-    )
-
-
-def _refused(found: re.Match[str], words: str) -> Cause:
-    return Cause(
-        f"Nothing takes connections at {found[1]}.",
+    ),
+    (
+        re.compile(r"open (?P<path>\S+): no such file or directory"),
+        "The file {path} does not exist on the host.",
+        "Put it there, or correct the path.",
+    ),
+    (
+        re.compile(r"open (?P<path>\S+): permission denied"),
+        "The file {path} may not be read by the collector on the host.",
+        "Give the collector's user the right to read it.",
+    ),
+    (
+        re.compile(r"dial \w+ (?P<address>\S+): connect: connection refused"),
+        "Nothing takes connections at {address}.",
         "Check that the receiving side runs and that endpoint and port are right.",
-    )
-
-
-def _no_host(found: re.Match[str], words: str) -> Cause:
-    return Cause(f"The name {found[1]} is not known to DNS.", "Check the endpoint's host name and the host's DNS.")
-
-
-def _timeout(found: re.Match[str], words: str) -> Cause:
-    return Cause(
-        "The receiving side does not answer in time.",
-        "Check the network on the way (firewall, proxy) and the load of the receiving side.",
-    )
-
-
-def _certificate(found: re.Match[str], words: str) -> Cause:
-    return Cause(
-        f"TLS fails: {quote(found[0])}.",
+    ),
+    (
+        re.compile(r"lookup (?P<name>\S+?):? (?:on \S+: )?no such host"),
+        "The name {name} is not known to DNS.",
+        "Check the endpoint's host name and the host's DNS.",
+    ),
+    (
+        re.compile(r"(?P<error>(?:x509|tls): [^\n\"]+)"),
+        "TLS fails: {error}.",
         "Check tls.ca_file, the certificate's names and dates, and the host's clock.",
-    )
-
-
-def _credential(found: re.Match[str], words: str) -> Cause:
-    return Cause(
-        "The receiving side refuses the credential.",
-        "Check the headers or the authenticator of the exporter, and whether the token is still good.",
-    )
-
-
-def _plain_http(found: re.Match[str], words: str) -> Cause:
-    return Cause(
-        "TLS is spoken with a side that does not, or the other way round.",
-        "Set tls.insecure: true for an endpoint without TLS, or use the port with TLS.",
-    )
-
-
-def _full_queue(found: re.Match[str], words: str) -> Cause:
-    return Cause(
-        "The sending queue is full: data is dropped.",
-        "Look at why the exporter does not get rid of it; then at sending_queue.queue_size.",
-    )
-
-
-def _memory(found: re.Match[str], words: str) -> Cause:
-    return Cause(
-        "The collector refuses data because its memory is full.",
-        "Give it more memory, or less to do; see the limits of memory_limiter.",
-        "processor:memory_limiter",
-        "processors.memory_limiter",
-    )
-
-
-def _killed(found: re.Match[str], words: str) -> Cause:
-    return Cause(
-        "The collector was killed by a signal.",
-        "Look for the kernel's OOM killer on the host (`dmesg | grep -i oom`) and for what else stops processes.",
-    )
-
-
-def _not_in_time(found: re.Match[str], words: str) -> Cause:
-    return Cause(
-        "The collector started with the configuration and was not healthy in time.",
-        "Look at its components and its logs; agent.config_apply_timeout of the supervisor is the time that it has.",
-    )
-
-
-def _panicked(found: re.Match[str], words: str) -> Cause:
-    return Cause("The collector panicked.", "Report it to the component's project with the stack in its log.")
-
-
-_RUNNING: tuple[tuple[re.Pattern[str], _Maker], ...] = (
-    (re.compile(r"listen (tcp|udp)\w* (\S+): bind: address already in use"), _in_use),
-    (re.compile(r"listen (tcp|udp)\w* (\S+): bind: cannot assign requested address"), _no_address),
-    (re.compile(r"listen (tcp|udp)\w* (\S+): bind: permission denied"), _forbidden_port),
-    (re.compile(r"open (\S+): (no such file or directory|permission denied)"), _file),
-    (re.compile(r"dial \w+ (\S+): connect: connection refused"), _refused),
-    (re.compile(r"lookup (\S+?):? (?:on \S+: )?no such host"), _no_host),
-    (re.compile(r"(?:x509|tls): [^\n\"]+"), _certificate),
+    ),
     (
         re.compile(r"first record does not look like a TLS handshake|server gave HTTP response to HTTPS client"),
-        _plain_http,
+        "TLS is spoken with a side that does not, or the other way round.",
+        "Set tls.insecure: true for an endpoint without TLS, or use the port with TLS.",
     ),
     (
         re.compile(r"(?i)\bUnauthenticated\b|\bPermissionDenied\b|status code 40[13]\b|HTTP Status Code 40[13]\b"),
-        _credential,
+        "The receiving side refuses the credential.",
+        "Check the headers or the authenticator of the exporter, and whether the token is still good.",
     ),
-    (re.compile(r"(?i)sending queue is full"), _full_queue),
-    (re.compile(r"(?i)data refused due to high memory usage|memory usage is above"), _memory),
-    (re.compile(r"(?i)context deadline exceeded|i/o timeout|DeadlineExceeded"), _timeout),
-    (re.compile(r"Config apply timeout exceeded"), _not_in_time),
-    (re.compile(r"(?m)^panic: "), _panicked),
-    (re.compile(r"exit code[= ](?:-1|137)\b"), _killed),
+    (
+        re.compile(r"(?i)sending queue is full"),
+        "The sending queue is full: data is dropped.",
+        "Look at why the exporter does not get rid of it; then at sending_queue.queue_size.",
+    ),
+    (
+        re.compile(r"(?i)data refused due to high memory usage|memory usage is above"),
+        "The collector refuses data because its memory is full.",
+        "Give it more memory, or less to do; see the limits of memory_limiter.",
+    ),
+    (
+        re.compile(r"(?i)context deadline exceeded|i/o timeout|DeadlineExceeded"),
+        "The receiving side does not answer in time.",
+        "Check the network on the way (firewall, proxy) and the load of the receiving side.",
+    ),
+    (
+        re.compile(r"Config apply timeout exceeded"),
+        "The collector started with the configuration and was not healthy in time.",
+        "Look at its components and its logs; agent.config_apply_timeout of the supervisor is the time that it has.",
+    ),
+    (
+        re.compile(r"(?m)^panic: "),
+        "The collector panicked.",
+        "Report it to the component's project with the stack in its log.",
+    ),
+    (
+        re.compile(r"exit code[= ](?:-1|137)\b"),
+        "The collector was killed by a signal.",
+        "Look for the kernel's OOM killer on the host (`dmesg | grep -i oom`) and for what else stops processes.",
+    ),
 )
