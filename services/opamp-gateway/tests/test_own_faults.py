@@ -41,7 +41,8 @@ async def test_of_a_report(
 
 async def test_of_an_export(gateway, open_http: OpenAgent, monkeypatch: pytest.MonkeyPatch) -> None:
     """500 without the inside of it; the next request is taken."""
-    http = (await open_http(gateway, token=tokens.telemetry_token(gateway.settings.telemetry_key_bytes, uuid4().bytes))).http
+    token = tokens.telemetry_token(gateway.settings.telemetry_key_bytes, uuid4().bytes)
+    http = (await open_http(gateway, token=token)).http
     body = ExportLogsServiceRequest().SerializeToString()
     with monkeypatch.context() as patched, capture_logs() as logged:
         patched.setattr(Telemetry, "_put", stumble)
