@@ -1,39 +1,37 @@
-import { Alert, Group, SegmentedControl, Select, Stack, Text } from '@mantine/core'
-import { useState } from 'react'
+import { Alert, Group, NativeSelect, SegmentedControl, Stack, Table, Text } from '@mantine/core'
+import { useQuery } from '@tanstack/react-query'
+import { type ReactNode, useState } from 'react'
+import { draft } from '../editor/drafts'
 import type { AgentConfig } from '../services/api'
+import { queries } from '../services/queries'
 import { ConfigStateBadge } from './ConfigStateBadge'
 import { failingPlace } from './diff'
 import { RelativeTime } from './RelativeTime'
-import { Empty } from './States'
+import { Empty, Shown } from './States'
+import { type Stage, stagesOf } from './stages'
 import { YamlDiff, YamlText } from './YamlText'
 
-/** The effective configuration as one text; several files follow one another under their names. */
-export function effectiveText(config: AgentConfig): string {
-  const files = Object.entries(config.effective?.files ?? {})
-  if (files.length === 1) return files[0]![1].body
-  return files.map(([name, file]) => `# ${name || 'configuration'}\n${file.body}`).join('\n')
-}
-
-/** What an agent runs with, what it should run with, how far that got, and where the two differ. */
+/** What was written for an agent, what it should run with, what it runs with, and where any two of them differ. */
 export function AgentConfigViewer({ config }: { config: AgentConfig }) {
-  const texts: Record<string, string> = {
-    ...(config.assigned ? { assigned: config.assigned.config } : {}),
-    ...(config.effective ? { effective: effectiveText(config) } : {}),
-  }
-  const names: Record<string, string> = { assigned: 'Assigned, as it was sent', effective: 'Effective, as the agent reports it' }
+  const history = useQuery(queries.history(config.instance_id))
+  const stages = stagesOf(config, history.data ?? null, draft(config.instance_id))
   const [chosen, setChosen] = useState<string>()
-  const [left, setLeft] = useState('assigned')
-  const available = Object.keys(texts)
+  const [sides, setSides] = useState<{ left?: string; right?: string }>({})
+  const stage = (key: string | undefined) => stages.find((one) => one.key === key)
   const failed = config.state === 'failed' && config.error ? config.error : null
-  const shown = chosen ?? (failed && texts.assigned ? 'assigned' : (available.at(-1) ?? ''))
-  const marked = failed && texts.assigned ? (failingPlace(texts.assigned, failed)?.line ?? null) : null
-  if (!available.length) {
+  if (!stages.length) {
     return (
       <Empty title="No configuration is known">
         The agent has not reported one: it lacks the capability ReportsEffectiveConfig, or has not come to it yet.
       </Empty>
     )
   }
+  const isCompared = chosen === 'diff' && stages.length > 1
+  const shown = stage(chosen) ?? (failed ? stage('assigned') : undefined) ?? stages.at(-1)!
+  const left = stage(sides.left) ?? stage('assigned') ?? stages[0]!
+  const right = stage(sides.right) ?? stages.at(-1)!
+  const marked = failed && config.assigned ? (failingPlace(config.assigned.config, failed)?.line ?? null) : null
+  const choices = stages.map(({ key, title }) => ({ value: key as string, label: title }))
   return (
     <Stack gap="sm">
       {failed && (
@@ -46,55 +44,80 @@ export function AgentConfigViewer({ config }: { config: AgentConfig }) {
           )}
         </Alert>
       )}
+      <Table aria-label="Configurations of this agent" verticalSpacing={4} fz="xs">
+        <Table.Thead>
+          <Table.Tr>
+            {['Which', 'Hash', 'Delivery', 'When', 'What it is'].map((title) => (
+              <Table.Th key={title}>{title}</Table.Th>
+            ))}
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {stages.map((one) => (
+            <Table.Tr key={one.key}>
+              <Table.Th scope="row">{one.title}</Table.Th>
+              <Table.Td className="fg-mono">{one.hash?.slice(0, 12)}</Table.Td>
+              <Table.Td>
+                {one.delivery && <ConfigStateBadge state={one.delivery.state} error={one.delivery.error} />}
+              </Table.Td>
+              <Table.Td style={{ whiteSpace: 'nowrap' }}>
+                <RelativeTime at={one.at} never="" />
+              </Table.Td>
+              <Table.Td>{one.says}</Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
       <Group justify="space-between" gap="xs">
         <SegmentedControl
           aria-label="Which configuration"
-          value={shown}
+          value={isCompared ? 'diff' : shown.key}
           onChange={setChosen}
-          data={[
-            ...available.map((one) => ({ value: one, label: one === 'assigned' ? 'Assigned' : 'Effective' })),
-            ...(available.length > 1 ? [{ value: 'diff', label: 'Compare' }] : []),
-          ]}
+          data={[...choices, ...(stages.length > 1 ? [{ value: 'diff', label: 'Compare' }] : [])]}
         />
-        <Group gap="xs">
-          {config.state && (
-            <>
-              <Text size="xs" c="dimmed">
-                Latest delivery
-              </Text>
-              <ConfigStateBadge state={config.state} error={config.error} />
-              <Text size="xs" c="dimmed">
-                <RelativeTime at={config.delivery?.updated_at} />
-              </Text>
-            </>
-          )}
-          {shown === 'effective' && (
-            <Text size="xs" c="dimmed">
-              reported <RelativeTime at={config.effective?.reported_at} />
-            </Text>
-          )}
-        </Group>
+        {isCompared && (
+          <Group gap="xs">
+            {(['left', 'right'] as const).map((side) => (
+              <NativeSelect
+                key={side}
+                size="xs"
+                aria-label={`On the ${side}`}
+                value={(side === 'left' ? left : right).key}
+                onChange={(event) => setSides({ ...sides, [side]: event.currentTarget.value })}
+                data={choices.map(({ value, label }) => ({ value, label: `On the ${side}: ${label.toLowerCase()}` }))}
+              />
+            ))}
+          </Group>
+        )}
       </Group>
-      {shown === 'diff' ? (
-        <>
-          <Select
-            w={260}
-            aria-label="On the left"
-            value={left}
-            onChange={(value) => setLeft(value ?? 'assigned')}
-            data={available.map((value) => ({ value, label: `On the left: ${value}` }))}
-            allowDeselect={false}
-          />
-          <YamlDiff
-            left={texts[left] ?? ''}
-            right={texts[left === 'assigned' ? 'effective' : 'assigned'] ?? ''}
-            leftName={names[left] ?? ''}
-            rightName={names[left === 'assigned' ? 'effective' : 'assigned'] ?? ''}
-          />
-        </>
+      {isCompared ? (
+        <WithText stage={left}>
+          {(before) => (
+            <WithText stage={right}>
+              {(after) => <YamlDiff left={before} right={after} leftName={left.name} rightName={right.name} />}
+            </WithText>
+          )}
+        </WithText>
       ) : (
-        <YamlText text={texts[shown] ?? ''} label={names[shown] ?? 'Configuration'} marked={shown === 'assigned' ? marked : null} />
+        <WithText stage={shown}>
+          {(text) => (
+            <YamlText text={text} label={shown.name} marked={shown.hash === config.assigned?.config_hash ? marked : null} />
+          )}
+        </WithText>
       )}
     </Stack>
+  )
+}
+
+/** A stage's text, fetched where it is not at hand. */
+function WithText({ stage, children }: { stage: Stage; children: (text: string) => ReactNode }) {
+  const id = stage.text === null ? stage.delivery?.delivery_id : undefined
+  const query = useQuery({ ...queries.delivered(id ?? ''), enabled: id !== undefined })
+  if (stage.text !== null) return children(stage.text)
+  if (id === undefined) return <Empty title="Its text is not known here">{stage.says}</Empty>
+  return (
+    <Shown query={query} what="This configuration cannot be shown">
+      {children}
+    </Shown>
   )
 }
