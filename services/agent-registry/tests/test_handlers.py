@@ -252,6 +252,41 @@ async def test_silence_makes_stale_and_then_offline(registry: Registry) -> None:
     assert dict(counted.by_health) == {"unknown": 1, "healthy": 1}
 
 
+async def test_agents_that_were_built_alike_are_told_together(registry: Registry) -> None:
+    """Most first; those that did not tell are a set of their own, unknown ones are left out."""
+    components = opamp_pb2.AvailableComponents(
+        hash=b"h", components={"receivers": opamp_pb2.ComponentDetails(sub_component_map={"otlp": {}})}
+    )
+    for number in (1, 2):
+        message = full_report(f"host-{number}")
+        message.available_components.CopyFrom(components)
+        await report(registry, number, message)
+    await report(registry, 3, full_report("host-3"))
+    wanted = rpc.ListComponentsRequest(instance_ids=[str(UUID(int=number)) for number in (1, 2, 3, 4)])
+    alike, silent = (await handlers.list_components(registry, wanted, NOW)).sets
+    assert opamp_pb2.AvailableComponents.FromString(alike.available_components) == components
+    assert list(alike.instance_ids) == [str(UUID(int=1)), str(UUID(int=2))]
+    assert (silent.available_components, list(silent.instance_ids)) == (b"", [str(UUID(int=3))])
+
+
+async def test_labels_of_the_fleet_are_counted_and_found_by_a_part(registry: Registry) -> None:
+    """Most gateways first; % and _ mean themselves."""
+    for number, labels in enumerate(({"env": "prod"}, {"env": "prod", "team": "core_a"}, {"env": "dev"}), 1):
+        await report(registry, number, full_report(f"host-{number}"))
+        change = rpc.UpdateGatewayRequest(id=str(UUID(int=number)), set_labels=labels)
+        await handlers.update_gateway(registry, change, NOW)
+
+    async def found(**request: object) -> list[tuple[str, str, int]]:
+        answer = await handlers.list_labels(registry, rpc.ListLabelsRequest(**request), NOW)  # type: ignore[arg-type]
+        return [(one.key, one.value, one.gateways) for one in answer.labels]
+
+    assert await found() == [("env", "prod", 2), ("env", "dev", 1), ("team", "core_a", 1)]
+    assert await found(limit=1) == [("env", "prod", 2)]
+    assert await found(q="ENV=P") == [("env", "prod", 2)]
+    assert await found(q="e_") == [("team", "core_a", 1)]
+    assert await found(q="e%") == []
+
+
 async def test_a_replica_that_has_just_started_marks_nobody(registry: Registry) -> None:
     """It has not listened long enough to know who is silent."""
     await report(registry, 1, full_report("a"))

@@ -44,6 +44,8 @@ def routes(settings: Settings) -> Routes[Registry]:
             rpc.UpdateGatewayRequest: handlers.update_gateway,
             rpc.DeleteGatewayRequest: handlers.delete_gateway,
             rpc.GetFleetSummaryRequest: handlers.get_fleet_summary,
+            rpc.ListComponentsRequest: handlers.list_components,
+            rpc.ListLabelsRequest: handlers.list_labels,
             enrollment_pb2.CreateEnrollmentTokenRequest: enrollment_handlers.create_token,
             enrollment_pb2.ListEnrollmentTokensRequest: enrollment_handlers.list_tokens,
             enrollment_pb2.RevokeEnrollmentTokenRequest: enrollment_handlers.revoke_token,

@@ -228,6 +228,31 @@ async def get_fleet_summary(
     )
 
 
+async def list_components(
+    registry: Registry, request: rpc.ListComponentsRequest, now: datetime
+) -> rpc.ListComponentsResponse:
+    """What several agents were built with.
+
+    Raises:
+        NotFoundError: an id is no UUID.
+    """
+    rows = await registry.store.component_sets([_uuid(text) for text in request.instance_ids])
+    return rpc.ListComponentsResponse(
+        sets=[
+            rpc.ComponentSet(available_components=row["components"] or b"", instance_ids=map(str, row["uids"]))
+            for row in rows
+        ]
+    )
+
+
+async def list_labels(registry: Registry, request: rpc.ListLabelsRequest, now: datetime) -> rpc.ListLabelsResponse:
+    """Labels that there are in the fleet."""
+    rows = await registry.store.labels(request.q, min(request.limit or 100, 1000))
+    return rpc.ListLabelsResponse(
+        labels=[rpc.FleetLabel(key=row["key"], value=row["value"], gateways=row["number"]) for row in rows]
+    )
+
+
 async def sweep(registry: Registry, now: datetime) -> Sequence[Effect]:
     """Mark as gone who fell silent, as soon as this replica has listened long enough to know."""
     patience = timedelta(seconds=registry.settings.offline_after_seconds)

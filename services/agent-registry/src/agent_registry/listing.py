@@ -74,26 +74,30 @@ class Query:
                 add("jsonb_exists(labels, ?)", key)
         return " AND ".join(parts), arguments
 
-    def statement(self, columns: str, condition: str, arguments: Sequence[Any]) -> tuple[str, list[Any]]:
-        """The page's statement and arguments: keyset paging by the sort order and then gateway_id.
+    def statement(self, columns: str) -> tuple[str, list[Any]]:
+        """The page's statement and arguments: keyset paging by the sort order and then gateway_id. Each row has
+        `total`, how many fit on all pages; without a page there is one row with that alone.
 
         Raises:
             InvalidError: sort or cursor make no sense.
         """
+        condition, arguments = self.condition()
         expression, kind, is_descending = self._order()
-        paged = [*arguments]
-        if self.cursor:
-            value, gateway_id = _read_cursor(self.cursor, self.sort)
-            paged += [value, gateway_id]
-            sign = "<" if is_descending else ">"
-            condition += (
-                f" AND ({expression}, gateway_id) {sign} (${len(paged) - 1}::text::{kind}, ${len(paged)}::text::uuid)"
-            )
         direction = "DESC" if is_descending else "ASC"
+        order = f"ORDER BY sort_key {direction}, id {direction}"
+        after = ""
+        if self.cursor:
+            arguments += _read_cursor(self.cursor, self.sort)
+            sign = "<" if is_descending else ">"
+            last = len(arguments)
+            after = f"WHERE (sort_key, id) {sign} (${last - 1}::text::{kind}, ${last}::text::uuid)"
         return (
-            f"SELECT {columns}, ({expression})::text AS sort_value FROM gateways WHERE {condition}"
-            f" ORDER BY {expression} {direction}, gateway_id {direction} LIMIT {self.limit + 1}",
-            paged,
+            f"WITH fitting AS MATERIALIZED (SELECT gateway_id AS id, {expression} AS sort_key FROM gateways"
+            f" WHERE {condition}), page AS (SELECT * FROM fitting {after} {order} LIMIT {self.limit + 1})"
+            f" SELECT {columns}, sort_key::text AS sort_value, total"
+            " FROM (SELECT count(*) AS total FROM fitting) AS counted"
+            f" LEFT JOIN page ON true LEFT JOIN gateways ON gateway_id = id {order}",
+            arguments,
         )
 
     def _order(self) -> tuple[str, str, bool]:

@@ -216,14 +216,12 @@ class GatewayStore:
         Raises:
             InvalidError: sort or cursor make no sense.
         """
-        condition, arguments = query.condition()
-        total = await self._connection.fetchval(f"SELECT count(*) FROM gateways WHERE {condition}", *arguments)
-        statement, paged = query.statement(_DETAIL_COLUMNS, condition, arguments)
+        statement, arguments = query.statement(_DETAIL_COLUMNS)
         try:
-            rows = await self._connection.fetch(statement, *paged)
+            rows = await self._connection.fetch(statement, *arguments)
         except asyncpg.DataError as error:
             raise InvalidError("cursor belongs to another sort order; start from the first page") from error
-        return *page_of(rows, query), int(total)
+        return *page_of([row for row in rows if row["gateway_id"] is not None], query), int(rows[0]["total"])
 
     async def set_name_and_labels(self, gateway_id: UUID, name: str | None, labels: dict[str, str]) -> None:
         """Overwrite an operator's name (None: none) and labels."""
@@ -268,6 +266,26 @@ class GatewayStore:
             ):
                 group[key] = group.get(key, 0) + row["number"]
         return counts
+
+    async def component_sets(self, instance_uids: Sequence[UUID]) -> list[asyncpg.Record]:
+        """Agents with the same component list together, most first: `components` (null: not told) and `uids`."""
+        return await self._connection.fetch(
+            "SELECT c.components, g.uids FROM (SELECT components_hash, array_agg(instance_uid ORDER BY instance_uid)"
+            " AS uids FROM gateways WHERE instance_uid = ANY($1::uuid[]) AND archived_at IS NULL"
+            " GROUP BY components_hash) g LEFT JOIN available_components c ON c.hash = g.components_hash"
+            " ORDER BY cardinality(g.uids) DESC",
+            instance_uids,
+        )
+
+    async def labels(self, text: str, limit: int) -> list[asyncpg.Record]:
+        """Labels of the fleet that hold a text, as `key`, `value` and `number` of gateways, most first."""
+        return await self._connection.fetch(
+            "SELECT key, value, count(*) AS number FROM gateways, jsonb_each_text(labels)"
+            " WHERE archived_at IS NULL AND strpos(lower(key || '=' || value), lower($1)) > 0"
+            " GROUP BY key, value ORDER BY number DESC, key, value LIMIT $2",
+            text,
+            limit,
+        )
 
     async def record_seen(self, uids: Sequence[bytes], seen: Sequence[float], coarse_seconds: float) -> None:
         """Write presence of connected agents, but only where the stored time is older than `coarse_seconds`."""
