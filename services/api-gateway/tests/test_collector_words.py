@@ -231,4 +231,6 @@ def test_an_error_that_means_nothing_is_told_from_the_same_words_for_another_rea
     assert is_harmless(body, {"error": "LastRemoteConfigHash is nil"})
     assert not is_harmless(body, {"error": "connection refused"})
     assert is_harmless("Cannot read a message from WebSocket: websocket: close 1006 (abnormal closure)", {})
+    assert is_harmless("Error reading agent stderr", {"error": "read |0: file already closed"})
+    assert not is_harmless("Error reading agent stderr", {"error": "input/output error"})
     assert not is_harmless("Agent exited", {"error": "LastRemoteConfigHash is nil"})

@@ -64,8 +64,10 @@ def is_harmless(text: str, attributes: Mapping[str, str]) -> bool:
 
 # opampsupervisor v0.149 tells the outcome of a configuration that came from nobody: after an offer of own telemetry, as
 # long as there is no remote configuration. And its server for the collector beside it (opamp-go) tells when that one
-# stops; what its client tells of the connection to FlowGate has other words.
+# stops; what its client tells of the connection to FlowGate has other words. Nor does it wait for the last words of a
+# collector that it has stopped.
 _HARMLESS = (
+    ("Error reading agent std", "file already closed"),
     ("Could not report OpAMP remote config status", "LastRemoteConfigHash is nil"),
     ("Cannot read a message from WebSocket: ", ""),
 )
