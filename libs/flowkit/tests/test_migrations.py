@@ -9,6 +9,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from flowkit.migrate import migrate
 from flowkit.testing import OWNERS
 
 
@@ -24,3 +25,9 @@ async def test_migrations_and_tables_agree(owner: str, database_url: Callable[[s
     async with engine.connect() as connection:
         assert await connection.run_sync(compare) == []
     await engine.dispose()
+
+
+async def test_the_address_may_have_parameters_of_libpq(postgres_url: str, database: str) -> None:
+    """Such as sslmode, which managed databases ask for; migrating what is at its newest version changes nothing."""
+    base, _, _ = postgres_url.rpartition("/")
+    await migrate(f"{base}/{database}?sslmode=prefer", {"agent_registry": ""})

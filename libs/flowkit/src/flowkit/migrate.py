@@ -16,8 +16,9 @@ import asyncpg
 import sqlalchemy as sa
 from alembic import command, context
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -61,7 +62,10 @@ async def migrate(url: str, passwords: dict[str, str]) -> None:
             await _prepare_role(connection, package, password)
     finally:
         await connection.close()
-    engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"), poolclass=NullPool)
+    # asyncpg reads the URL itself, as the services do: libpq's parameters such as sslmode mean the same everywhere.
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url, timeout=10), poolclass=NullPool
+    )
     async with engine.connect() as database:
         for package in passwords:
             await database.run_sync(_upgrade, package)
@@ -88,12 +92,22 @@ def _upgrade(connection: Connection, package: str) -> None:
     connection.execute(sa.text(f'SET ROLE "{package}"'))
     connection.execute(sa.text(f'SET search_path TO "{package}"'))
     connection.commit()
-    config = Config()
-    config.set_main_option("script_location", str(_package_dir(package) / "migrations"))
+    config = _config(package)
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     connection.execute(sa.text("RESET ROLE"))
     connection.commit()
+
+
+def scripts(package: str) -> ScriptDirectory:
+    """The migrations of an owner."""
+    return ScriptDirectory.from_config(_config(package))
+
+
+def _config(package: str) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_package_dir(package) / "migrations"))
+    return config
 
 
 def _package_dir(package: str) -> Path:

@@ -21,8 +21,6 @@ Settings = TypeVar("Settings", bound=ServiceSettings)
 Ready = Callable[[], Awaitable[dict[str, bool]]]
 """Tells by name which of the things that a service needs are there."""
 
-_STOP_SECONDS = 8.0  # a service that takes longer to stop is left
-
 
 def run(name: str, settings: Settings, lifespan: Callable[[Settings], AbstractAsyncContextManager[Ready]]) -> None:
     """Run a service until SIGTERM or SIGINT; exits with 1 when it cannot start or breaks.
@@ -56,9 +54,9 @@ async def _main(
         if not work.done():
             log.info("service.stopping")
             health.ready = None
-            _, late = await asyncio.wait({work}, timeout=_STOP_SECONDS)
+            _, late = await asyncio.wait({work}, timeout=settings.stop_seconds)
             if late:
-                log.error("service.stop_timeout", seconds=_STOP_SECONDS)
+                log.error("service.stop_timeout", seconds=settings.stop_seconds)
                 return 1
     return work.result()
 

@@ -20,6 +20,8 @@ class ServiceSettings(BaseSettings):
     """debug, info, warning or error."""
     uplink_shards: int = Field(8, validation_alias="FLOWGATE_UPLINK_SHARDS", ge=1, le=256)
     """Shards of the uplink; the same for all services."""
+    stop_seconds: float = Field(8.0, validation_alias="FLOWGATE_STOP_SECONDS", gt=0)
+    """A service that takes longer to stop is left; longer than an opamp-gateway's drain."""
     health_host: str = "127.0.0.1"
     """Address of the internal listener with /healthz and /readyz."""
     health_port: int = Field(0, ge=0, le=65535)
