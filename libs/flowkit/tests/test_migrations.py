@@ -29,5 +29,5 @@ async def test_migrations_and_tables_agree(owner: str, database_url: Callable[[s
 
 async def test_the_address_may_have_parameters_of_libpq(postgres_url: str, database: str) -> None:
     """Such as sslmode, which managed databases ask for; migrating what is at its newest version changes nothing."""
-    base, _, _ = postgres_url.rpartition("/")
-    await migrate(f"{base}/{database}?sslmode=prefer", {"agent_registry": ""})
+    url = make_url(postgres_url).set(database=database).update_query_dict({"sslmode": "prefer"})
+    await migrate(url.render_as_string(hide_password=False), {"agent_registry": ""})
