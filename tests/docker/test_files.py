@@ -20,7 +20,7 @@ DOCKERFILES = sorted(
 )
 SCRIPTS = sorted(
     path
-    for folder in ("gateway", "deploy", "tests/docker", "tests/interop/peers")
+    for folder in ("gateway", "deploy", "tests/docker", "tests/helm", "tests/interop/peers", "tests/kubernetes")
     for path in (ROOT / folder).rglob("*.sh")
 )
 

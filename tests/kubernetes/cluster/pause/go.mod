@@ -1,0 +1,3 @@
+module flowgate.test/pause
+
+go 1.24.0
