@@ -16,6 +16,8 @@ from flowgate.agent.v1 import events_pb2 as facts
 from flowgate.rpc.v1 import agent_registry_pb2, enrollment_pb2
 from flowgate.uplink.v1 import desired_pb2, uplink_pb2
 from flowkit import contracts, db, outbox, tokens
+from flowkit import standing as standings
+from flowkit.db import Connection
 from flowkit.errors import ConflictError, InvalidError, NotFoundError
 from flowkit.opamp import timestamp
 from flowkit.outbox import Desired, Effect, KvPut
@@ -261,13 +263,22 @@ async def test_the_bucket_follows_the_database_after_a_loss(
     """A live token that the bucket lacks is put, an entry without a live token is removed; then nothing is to do."""
     database = await db.connect(fresh_database_url("agent_registry"), 2)
     async with connected_bus(fresh_nats_url) as bus:
-        relay = asyncio.ensure_future(outbox.Relay(database, bus).run())
+        relay = outbox.Relay(database, bus)
+        relaying = asyncio.ensure_future(relay.run())
+        (standing,) = app.routes(Settings()).standing
+
+        async def put_right() -> None:
+            def on(connection: Connection) -> Registry:
+                return Registry.on(connection, PRESENCE, Settings())
+
+            await standings.put_right(bus, database, relay, "agent-registry", on, standing)
+
         try:
             async with database.transaction() as connection:
                 made, _ = await create(Registry.on(connection, PRESENCE, Settings()))  # its entry is lost
             bucket = await bus.kv(contracts.AGENT_CREDENTIALS)
             await bucket.put("stale", b"x")
-            assert await app.mirror_credentials(bus, database)
+            await put_right()
 
             async def keys() -> list[str]:
                 try:
@@ -281,10 +292,10 @@ async def test_the_bucket_follows_the_database_after_a_loss(
 
             await eventually(keys, until=lambda found: found == [made.enrollment_token.token_id])
             await eventually(waiting, until=lambda count: count == 0)
-            relay.cancel()
-            assert await app.mirror_credentials(bus, database)
+            relaying.cancel()
+            await put_right()
             assert await waiting() == 0
         finally:
-            relay.cancel()
-            await asyncio.gather(relay, return_exceptions=True)
+            relaying.cancel()
+            await asyncio.gather(relaying, return_exceptions=True)
             await database.close()

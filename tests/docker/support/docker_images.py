@@ -14,7 +14,7 @@ from pathlib import Path
 
 from docker_engine import Engine, NoEngineError
 
-from flowkit.embedded.postgres import _binaries as postgres_binaries
+from flowkit.embedded.postgres import binaries_folder as postgres_binaries
 
 ROOT = Path(__file__).parents[3]
 STANDINS = ROOT / "tests" / "docker" / "standins"

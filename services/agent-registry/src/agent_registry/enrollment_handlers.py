@@ -13,7 +13,7 @@ from flowgate.rpc.v1 import enrollment_pb2 as rpc
 from flowkit import opamp, tokens
 from flowkit.errors import ConflictError, InvalidError, NotFoundError
 from flowkit.opamp import timestamp
-from flowkit.outbox import Desired, Effect
+from flowkit.outbox import Desired, Effect, KvPut
 from flowkit.rpc import Reply
 from flowkit.uplink import Report
 
@@ -32,6 +32,11 @@ async def admission(registry: Registry, strangers: Sequence[Report]) -> Admissio
     token_ids = [token_id for token_id in map(_uuid, named) if token_id is not None]
     held = await registry.enrollment.locked(token_ids) if token_ids else []
     return Admission(held, await registry.enrollment.refused(list({one.uid for one in strangers})))
+
+
+async def standing(registry: Registry) -> Sequence[KvPut]:
+    """What opens the agent plane to live tokens: see `flowkit.standing`."""
+    return [enrollment.credential(one) for one in await registry.enrollment.live()]
 
 
 async def remember(registry: Registry, decided: Admission) -> None:

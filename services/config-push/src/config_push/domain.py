@@ -158,13 +158,18 @@ def body_object(config_hash: bytes) -> str:
 
 def begin(delivery: Delivery, previous_state: str = "") -> list[Effect]:
     """A delivery that begins, again perhaps: the wish for the agent and the fact for the others."""
-    wish = desired_pb2.DesiredState(
+    return [wish(delivery), fact_of(delivery, previous_state)]
+
+
+def wish(delivery: Delivery) -> Desired:
+    """That the agent has the configuration of a delivery."""
+    state = desired_pb2.DesiredState(
         id=str(delivery.delivery_id),
         config=desired_pb2.DesiredConfig(
             config_hash=delivery.config_hash, body_object=body_object(delivery.config_hash)
         ),
     )
-    return [Desired(str(delivery.instance_uid), "config", wish), fact_of(delivery, previous_state)]
+    return Desired(str(delivery.instance_uid), "config", state)
 
 
 def fact_of(delivery: Delivery, previous_state: str) -> facts.DeliveryStateChanged:

@@ -139,6 +139,21 @@ async def _offer(push: ConfigPush, files: opamp_pb2.AgentConfigMap, config_hash:
     await push.bodies.put(domain.body_object(config_hash), offer.SerializeToString(deterministic=True))
 
 
+async def standing(push: ConfigPush) -> Sequence[Desired]:
+    """What agents should be waiting for: see `flowkit.standing`."""
+    unfinished = await push.store.unfinished()
+    agents = await push.store.load_agents([one.instance_uid for one in unfinished])
+    waiting = [
+        one
+        for one in unfinished
+        if one.state == "pending" or agents[one.instance_uid].capabilities & domain.REPORTS_REMOTE_CONFIG
+    ]
+    for config_hash, delivery in {one.config_hash: one for one in waiting}.items():
+        config = await push.store.config_body(delivery.content_hash)
+        await _offer(push, domain.config_map(config or ""), config_hash)
+    return [domain.wish(one) for one in waiting]
+
+
 async def _give_again(push: ConfigPush, agent: Agent, delivery: Delivery, now: datetime) -> Sequence[Effect]:
     """An agent that had applied its configuration reports another one: it lost its storage, say. Bounded, so that two
     agents with one identity do not keep each other restarting."""

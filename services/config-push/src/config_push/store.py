@@ -115,6 +115,14 @@ class ConfigStore:
         )
         return {row["instance_uid"]: Delivery(**dict(row.items())) for row in rows}
 
+    async def unfinished(self) -> list[Delivery]:
+        """Deliveries on their way, kept so until the transaction ends."""
+        rows = await self._connection.fetch(
+            f"SELECT {_DELIVERY} FROM deliveries WHERE is_latest AND state IN ('pending', 'offered', 'applying')"
+            " ORDER BY instance_uid FOR UPDATE"
+        )
+        return [Delivery(**dict(row.items())) for row in rows]
+
     async def history(self, instance_uid: UUID, limit: int) -> list[Delivery]:
         """An agent's deliveries, newest first."""
         rows = await self._connection.fetch(

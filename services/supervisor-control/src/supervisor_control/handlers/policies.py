@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from flowgate.rpc.v1 import policies_pb2 as rpc
 from flowkit.errors import ConflictError, NotFoundError
 from flowkit.opamp import timestamp
-from flowkit.outbox import Effect
+from flowkit.outbox import Desired, Effect
 from flowkit.rpc import Reply
 from supervisor_control.domain import policies as domain
 from supervisor_control.domain.policies import Policy
@@ -46,6 +46,11 @@ async def converge(control: Control, supervisors: Sequence[Supervisor]) -> list[
         return []
     settler = Settler(await control.policies.all(), control.settings.telemetry_url)
     return [wish for one in labelled for wish in domain.converge(one, settler.wanted(one))]
+
+
+async def standing(control: Control) -> Sequence[Desired]:
+    """Offers that agents should be waiting for: see `flowkit.standing`."""
+    return [domain.wish(one) for one in await control.policies.waiting()]
 
 
 async def list_policies(control: Control, request: rpc.ListPoliciesRequest, now: datetime) -> rpc.ListPoliciesResponse:

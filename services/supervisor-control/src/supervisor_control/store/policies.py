@@ -94,6 +94,13 @@ class PolicyStore:
         )
         return [_supervisor(row) for row in rows]
 
+    async def waiting(self) -> list[Supervisor]:
+        """Agents that wait for an offer, kept so until the transaction ends."""
+        rows = await self._connection.fetch(
+            f"SELECT {_LIGHT} FROM supervisors WHERE wanted_hash IS NOT NULL ORDER BY instance_uid FOR UPDATE"
+        )
+        return [_supervisor(row) for row in rows]
+
     async def count_matching(self, selector: dict[str, str]) -> int:
         """Agents whose labels hold all of these."""
         count: int = await self._connection.fetchval(
