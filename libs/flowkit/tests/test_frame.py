@@ -1,6 +1,6 @@
 """The frame on a real nats-server and a real PostgreSQL: uplink, outbox, rpc, followers, jobs."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from uuid import UUID
@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 from nats.js.errors import KeyNotFoundError
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from flowgate.agent.v1 import events_pb2 as facts
 from flowgate.rpc.v1 import agent_registry_pb2 as rpc
@@ -17,9 +18,11 @@ from flowkit import contracts, opamp
 from flowkit.bus import Bus, Outgoing
 from flowkit.db import Connection
 from flowkit.errors import ConflictError, FlowGateError, InvalidError, NotFoundError, UnavailableError
+from flowkit.metrics import FactCounter
 from flowkit.outbox import Desired, Effect, KvPut
 from flowkit.owner import Routes, serve
 from flowkit.rpc import Reply, RpcClient
+from flowkit.service import Running
 from flowkit.settings import OwnerSettings
 from flowkit.testing import connected_bus, eventually, make_report
 from flowkit.uplink import Report
@@ -89,20 +92,35 @@ async def tock(notes: Notes, now: datetime) -> list[Effect]:
     return []
 
 
+async def figures(notes: Notes, now: datetime) -> Iterable[Metric]:
+    """How many notes there are."""
+    number = await notes.connection.fetchval("SELECT count(*) FROM available_components")
+    return [GaugeMetricFamily("flowgate_notes", "Notes", value=number)]
+
+
 ROUTES: Routes[Notes] = Routes(
     reports=reported,
     wanted_fields=HEALTH,
     rpc={rpc.GetGatewayRequest: ask},
     events={supervisor_facts.SupervisorStatusChanged: status_changed},
+    counters=[FactCounter(facts.AgentHealthChanged, "flowgate_seen", "Seen", {"text": lambda fact: fact.last_error})],
+    figures=figures,
 )
 
 
 class Frame:
     """A running owner with what a test needs to talk to it."""
 
-    def __init__(self, bus: Bus, database: str) -> None:
+    def __init__(self, bus: Bus, database: str, service: Running) -> None:
         self.bus = bus
         self.database = database
+        self.service = service
+
+    async def figures(self) -> dict[str, float]:
+        """What /metrics tells, by name and labels as the text has them."""
+        _, page = await self.service.metrics.page()
+        samples = (line.rpartition(" ") for line in page.decode().splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, _, value in samples}
 
     async def notes(self) -> list[str]:
         connection = await asyncpg.connect(self.database)
@@ -127,11 +145,11 @@ class Frame:
 async def running(nats_url: str, database: str, routes: Routes[Notes] = ROUTES) -> AsyncIterator[Frame]:
     settings = OwnerSettings(FLOWGATE_NATS_URL=nats_url, FLOWGATE_DATABASE_URL=database, FLOWGATE_UPLINK_SHARDS=2)  # type: ignore[call-arg]
     async with (
-        serve("agent-registry", settings, lambda bus, connection: Notes(connection), routes) as ready,
+        serve("agent-registry", settings, lambda bus, connection: Notes(connection), routes) as service,
         connected_bus(nats_url) as bus,
     ):
-        assert await ready() == {"nats": True, "postgresql": True, "work": True}
-        yield Frame(bus, database)
+        assert await service.ready() == {"nats": True, "postgresql": True, "work": True}
+        yield Frame(bus, database, service)
 
 
 @pytest.fixture
@@ -324,3 +342,79 @@ async def test_an_owner_sees_no_other_schema(database_url: Callable[[str], str])
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await connection.fetch("SELECT * FROM agent_registry.gateways")
     await connection.close()
+
+
+def of(stream: str, **more: str) -> str:
+    """The labels of a consumer's figures, as the text has them."""
+    labels = {"consumer": "agent-registry", "stream": stream, **more}
+    return ",".join(f'{name}="{labels[name]}"' for name in sorted(labels))
+
+
+async def test_what_the_frame_does_is_counted(frame: Frame) -> None:
+    """Batches and what came of them, facts, answers by status; other replicas' work is not this one's."""
+    before = await frame.figures()
+    assert before[f"flowgate_dead_letters_total{{{of('UPLINK')}}}"] == 0
+    await frame.publish("a", "poison", "b", message_id="1")
+    fact = supervisor_facts.SupervisorStatusChanged(instance_uid=str(UUID(int=1)), last_error="c")
+    await frame.bus.publish(Outgoing(contracts.subject_of(fact), "2", fact.SerializeToString(), {}))
+    client = RpcClient(frame.bus)
+    await client.call(rpc.GetGatewayRequest(id="w"), rpc.GetGatewayResponse)
+    with pytest.raises(NotFoundError):
+        await client.call(rpc.GetGatewayRequest(id="missing"), rpc.GetGatewayResponse)
+    wanted = {
+        f"flowgate_consumer_batches_total{{{of('UPLINK', shard='0', outcome='handled')}}}": 1,
+        f"flowgate_consumer_entries_total{{{of('UPLINK')}}}": 3,
+        f"flowgate_consumer_batch_duration_seconds_count{{{of('UPLINK')}}}": 1,
+        f"flowgate_dead_letters_total{{{of('UPLINK')}}}": 1,
+        f"flowgate_consumer_entries_total{{{of('SUPERVISOR_EVENTS')}}}": 1,
+        'flowgate_events_total{event="agent.health-changed"}': 2,
+        'flowgate_seen_total{text="a"}': 1,
+        'rpc_server_call_duration_seconds_count{rpc_method="get-gateway",rpc_response_status_code="200"}': 1,
+        'rpc_server_call_duration_seconds_count{rpc_method="get-gateway",rpc_response_status_code="404"}': 1,
+        "flowgate_outbox_published_total": 5,  # two facts, a dead letter, a wish and an entry
+        "flowgate_outbox_rows": 0,
+        "flowgate_outbox_oldest_age_seconds": 0,
+        f"flowgate_consumer_lag{{{of('UPLINK', shard='1')}}}": 0,
+        f"flowgate_consumer_lag{{{of('SUPERVISOR_EVENTS', shard='0')}}}": 0,
+        'flowgate_nats_connected{connection="main"}': 1,
+        "db_client_connection_max": 8,
+    }
+    found = await eventually(frame.figures, until=lambda now: all(now.get(name) == wanted[name] for name in wanted))
+    assert found["flowgate_notes"] == before["flowgate_notes"] == 0  # not asked for again so soon
+
+
+async def test_what_waits_is_told(fresh_nats_url: str, fresh_database_url: Callable[[str], str]) -> None:
+    """A batch behind the one that is worked on is lag; a row that cannot be published has an age."""
+    database = fresh_database_url("agent_registry")
+    blocker = await asyncpg.connect(database)
+    await blocker.execute(
+        "INSERT INTO outbox (subject, message_id, headers, payload, created_at) VALUES"
+        " ('flowgate.evt.agent.v1.connected.x', '1', '{}', '', now() - interval '90 seconds')"
+    )
+    async with blocker.transaction():
+        await blocker.execute("SELECT pg_advisory_xact_lock(hashtext('outbox:' || current_schema()))")
+        await blocker.execute("LOCK TABLE stream_offsets")
+        async with running(fresh_nats_url, database) as frame:
+            await frame.publish("a", message_id="1")
+            await frame.publish("b", message_id="2")
+            worked = f"flowgate_consumer_ack_pending{{{of('UPLINK', shard='0')}}}"
+            waits = f"flowgate_consumer_lag{{{of('UPLINK', shard='0')}}}"
+            found = await eventually(frame.figures, until=lambda now: now[worked] == now[waits] == 1)
+            assert found["flowgate_outbox_rows"] == 1
+            assert 90 <= found["flowgate_outbox_oldest_age_seconds"] < 150
+            await blocker.execute("ROLLBACK")
+            await eventually(frame.figures, until=lambda now: now["flowgate_outbox_rows"] == 0)
+            await blocker.execute("BEGIN")
+    await blocker.close()
+
+
+async def test_figures_that_a_server_does_not_tell_are_missing(frame: Frame) -> None:
+    """The others are told all the same, and that something is missing is counted."""
+
+    async def ask_nobody() -> Iterable[Metric]:
+        raise UnavailableError("it is away")
+
+    frame.service.metrics.ask("nobody", ask_nobody)
+    found = await frame.figures()
+    assert found['flowgate_metrics_probe_errors_total{probe="nobody"}'] == 1
+    assert found['flowgate_nats_connected{connection="main"}'] == 1

@@ -1,6 +1,8 @@
 """The run loop and the logs of a service, as a process of its own."""
 
+import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +12,8 @@ import urllib.request
 PROGRAM = """
 from contextlib import asynccontextmanager
 from flowkit.errors import UnavailableError
-from flowkit.service import run
+from flowkit.metrics import Metrics
+from flowkit.service import Running, run
 from flowkit.settings import ServiceSettings
 from flowkit.telemetry import get_log
 import sys
@@ -24,14 +27,15 @@ async def lifespan(settings):
         raise RuntimeError("broken")
     async def ready():
         return {"nats": sys.argv[1] != "unready"}
-    yield ready
+    yield Running(ready, Metrics("example"))
 
 run("example", ServiceSettings(), lifespan)
 """
 
 
-def start(how: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", PROGRAM, how], stderr=subprocess.PIPE, text=True)
+def start(how: str, **environment: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PROGRAM, how]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
 
 
 def line(process: subprocess.Popen[str]) -> dict[str, object]:
@@ -40,9 +44,10 @@ def line(process: subprocess.Popen[str]) -> dict[str, object]:
     return read
 
 
-def ask(port: object, path: str) -> tuple[int, str]:
+def ask(port: object, path: str, **headers: str) -> tuple[int, str]:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=5) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -61,6 +66,32 @@ def test_a_service_tells_its_health_and_stops_on_sigterm() -> None:
         _, errors = process.communicate(timeout=10)
     assert process.returncode == 0
     assert json.loads(errors.splitlines()[-1])["event"] == "service.stopped"
+
+
+def test_the_metrics_want_their_token() -> None:
+    """Without a digest in the settings there are none; with one they are for who shows the token."""
+    digests = ",".join(hashlib.sha256(token).hexdigest() for token in (b"fgm_old", b"fgm_new"))
+    with start("serve", FLOWGATE_METRICS_TOKEN_SHA256=digests) as process:
+        port = line(process)["health_port"]
+        assert ask(port, "/metrics")[0] == 401
+        assert ask(port, "/metrics", Authorization="Bearer fgm_other")[0] == 401
+        assert ask(port, "/metrics", Authorization="Basic fgm_new")[0] == 401
+        for token in ("fgm_old", "fgm_new"):
+            status, page = ask(port, "/metrics", Authorization=f"Bearer {token}")
+            assert status == 200
+            assert 'flowgate_build_info{component="example"' in page
+            assert "process_cpu_seconds_total" in page
+        assert ask(port, "/healthz") == (200, "ok\n")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
+
+
+def test_a_digest_that_is_none_is_told_at_the_start() -> None:
+    """A token in place of its digest would open nothing."""
+    with start("serve", FLOWGATE_METRICS_TOKEN_SHA256="fgm_token") as process:
+        _, errors = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert "64 hex digits" in errors
 
 
 def test_a_service_that_lacks_something_is_not_ready() -> None:

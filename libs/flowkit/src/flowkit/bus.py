@@ -24,6 +24,7 @@ log = get_log()
 
 _FIRST_CONNECT = 5.0  # s
 _BODY_TRIES = 3
+_CONSUMERS_PAGE = 256  # what NATS tells at a time
 ACK_WAIT = 10.0  # s; a handler's transaction is far shorter, and a killed replica's batch is taken over after it
 _EXISTS = {
     10058,
@@ -170,7 +171,7 @@ class Bus:
         )
 
     async def _ensure_shards(self, stream: options_pb2.Stream, shards: int) -> None:
-        present = {info.name for info in await self.jetstream.consumers_info(stream.name)}
+        present = {info.name for info in await self.consumers(stream.name)}
         await asyncio.gather(
             *(
                 self.ensure_consumer(
@@ -181,6 +182,15 @@ class Bus:
                 if shard_durable(reader, shard) not in present
             )
         )
+
+    async def consumers(self, stream: str) -> list[api.ConsumerInfo]:
+        """Every consumer of a stream, with what waits for it."""
+        found: list[api.ConsumerInfo] = []
+        while page := await self.jetstream.consumers_info(stream, offset=len(found)):
+            found += page
+            if len(page) < _CONSUMERS_PAGE:
+                break
+        return found
 
     async def ensure_consumer(self, stream: str, durable: str, subjects: Sequence[str]) -> None:
         """Make a durable pull consumer that hands out one message at a time, in order, over all replicas."""

@@ -55,6 +55,11 @@ class Database:
         finally:
             await asyncio.shield(self._pool.release(connection))
 
+    def connections(self) -> tuple[int, int, int]:
+        """Connections in use, idle ones, and how many there may be."""
+        size, idle = self._pool.get_size(), self._pool.get_idle_size()
+        return size - idle, idle, self._pool.get_max_size()
+
     async def is_ready(self) -> bool:
         """Whether PostgreSQL answers now."""
         try:

@@ -1,13 +1,11 @@
 """Following another service's events: one at a time, in order, each with exactly one effect."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import asyncpg
-import nats.errors
-import nats.js.errors
 from google.protobuf.message import DecodeError, Message
 from nats.aio.msg import Msg
 
@@ -15,8 +13,8 @@ from flowgate.uplink.v1 import dead_letters_pb2
 from flowkit import contracts, offsets, outbox
 from flowkit.bus import Bus, sequence_of
 from flowkit.db import TRANSIENT, Connection, Database
-from flowkit.errors import UnavailableError
-from flowkit.shards import FETCH_SECONDS, stream_created_at, unsubscribe
+from flowkit.metrics import FrameMetrics
+from flowkit.reading import each_message
 from flowkit.telemetry import get_log
 
 log = get_log()
@@ -39,6 +37,7 @@ class Follower(Generic[Store]):
         store: Callable[[Connection], Store],
         stream: str,
         handlers: Mapping[type[Message], EventHandler[Store]],
+        metrics: FrameMetrics | None = None,
     ) -> None:
         self._bus = bus
         self._database = database
@@ -47,58 +46,34 @@ class Follower(Generic[Store]):
         self._store = store
         self._stream = stream
         self._handlers = handlers
+        self._metrics = metrics or FrameMetrics(service)
+        self._metrics.reads(stream)
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        subscription = None
-        created_at = 0.0
-        try:
-            while True:
-                try:
-                    if subscription is None:
-                        subjects = [contracts.filter_of(kind) for kind in self._handlers]
-                        await self._bus.ensure_consumer(self._stream, self._service, subjects)
-                        created_at = await stream_created_at(self._bus, self._stream)
-                        subscription = await self._bus.jetstream.pull_subscribe_bind(self._service, self._stream)
-                    messages = await subscription.fetch(1, timeout=FETCH_SECONDS)
-                except TimeoutError:
-                    continue
-                except (nats.errors.Error, nats.js.errors.Error) as error:
-                    log.warning("follow.read_retry", stream=self._stream, error=repr(error))
-                    await unsubscribe(subscription)
-                    subscription = None
-                    await asyncio.sleep(0.5)
-                    continue
-                for message in messages:
-                    await self._handle(created_at, message)
-        finally:
-            await unsubscribe(subscription)
+        subjects = [contracts.filter_of(kind) for kind in self._handlers]
+        ensure = partial(self._bus.ensure_consumer, self._stream, self._service, subjects)
+        await each_message(self._bus, self._stream, self._service, self._handle, self._metrics, ensure=ensure)
 
-    async def _handle(self, created_at: float, message: Msg) -> None:
+    async def _handle(self, message: Msg, created_at: float) -> tuple[str, int]:
         sequence, _ = sequence_of(message)
         try:
-            try:
-                fact = contracts.decode_event(message.subject, message.data)
-                await self._commit(created_at, sequence, fact)
-            except TRANSIENT:
-                raise
-            except (asyncpg.PostgresError, LookupError, TypeError, ValueError, DecodeError) as error:
-                await self._bury(created_at, sequence, message, error)
-            await message.ack()
-            self._relay.wake()
-        except (UnavailableError, nats.errors.Error, *TRANSIENT) as error:
-            log.warning("follow.retry", stream=self._stream, sequence=sequence, error=repr(error))
-            await asyncio.sleep(0.5)
-            try:
-                await message.nak(delay=0.1)
-            except nats.errors.Error:
-                log.warning("follow.nak_failed", stream=self._stream, sequence=sequence)
+            fact = contracts.decode_event(message.subject, message.data)
+            await self._commit(created_at, sequence, fact)
+        except TRANSIENT:
+            raise
+        except (asyncpg.PostgresError, LookupError, TypeError, ValueError, DecodeError) as error:
+            await self._bury(created_at, sequence, message, error)
+        self._relay.wake()
+        return "handled", 1
 
     async def _commit(self, created_at: float, sequence: int, fact: Message) -> None:
         async with self._database.transaction() as connection:
-            if await offsets.advance(connection, self._stream, 0, created_at, sequence):
-                effects = await self._handlers[type(fact)](self._store(connection), fact, datetime.now(UTC))
-                await outbox.add(connection, self._service, effects)
+            if not await offsets.advance(connection, self._stream, 0, created_at, sequence):
+                return
+            effects = await self._handlers[type(fact)](self._store(connection), fact, datetime.now(UTC))
+            await outbox.add(connection, self._service, effects)
+        self._metrics.committed(effects)
 
     async def _bury(self, created_at: float, sequence: int, message: Msg, error: Exception) -> None:
         log.error("follow.dead_letter", stream=self._stream, sequence=sequence, error=repr(error), exc_info=True)
@@ -111,5 +86,7 @@ class Follower(Generic[Store]):
             event_subject=message.subject,
         )
         async with self._database.transaction() as connection:
-            if await offsets.advance(connection, self._stream, 0, created_at, sequence):
-                await outbox.add(connection, self._service, [letter])
+            if not await offsets.advance(connection, self._stream, 0, created_at, sequence):
+                return
+            await outbox.add(connection, self._service, [letter])
+        self._metrics.dead_letter(self._stream)

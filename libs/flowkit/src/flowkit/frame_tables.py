@@ -23,6 +23,7 @@ def metadata() -> sa.MetaData:
         sa.Column("message_id", sa.Text, nullable=False, comment="Nats-Msg-Id"),
         sa.Column("headers", postgresql.JSONB, nullable=False),
         sa.Column("payload", sa.LargeBinary, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     )
     sa.Table(
         "stream_offsets",

@@ -20,11 +20,14 @@ from flowkit import contracts
 from flowkit.bus import Bus, Outgoing
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.errors import UnavailableError
+from flowkit.metrics import FrameMetrics
 from flowkit.telemetry import get_log
 
 log = get_log()
 
 _BATCH = 500  # rows published in one transaction
+COUNTED_ROWS = 100_000
+_LAST_SECONDS = 2.0
 _IDLE_SECONDS = 5.0  # looks for rows that a killed replica left behind
 
 
@@ -46,6 +49,11 @@ class KvPut:
     payload: bytes | None
 
 
+def key_of(entry: Desired | KvPut) -> str:
+    """The key of an entry in its bucket."""
+    return entry.key if isinstance(entry, KvPut) else f"{entry.instance_uid}.{entry.facet}"
+
+
 Effect = Message | Desired | KvPut
 """What a handler wants said: a fact (an event message), a wish or another entry."""
 
@@ -55,7 +63,7 @@ def outgoing(effect: Effect, service: str, traceparent: str) -> Outgoing:
     message_id = str(uuid4())
     if isinstance(effect, Desired):
         payload = effect.state.SerializeToString() if effect.state is not None else None
-        effect = KvPut(contracts.AGENT_DESIRED, f"{effect.instance_uid}.{effect.facet}", payload)
+        effect = KvPut(contracts.AGENT_DESIRED, key_of(effect), payload)
     if isinstance(effect, KvPut):
         subject = f"$KV.{effect.bucket}.{effect.key}"
         if effect.payload is None:
@@ -95,9 +103,10 @@ async def add(connection: Connection, service: str, effects: Sequence[Effect]) -
 class Relay:
     """Publishes what handlers left in the outbox, at once when woken."""
 
-    def __init__(self, database: Database, bus: Bus) -> None:
+    def __init__(self, database: Database, bus: Bus, metrics: FrameMetrics | None = None) -> None:
         self._database = database
         self._bus = bus
+        self._metrics = metrics or FrameMetrics("")
         self._rows = asyncio.Event()
         self._rows.set()  # what an earlier run left behind
 
@@ -115,12 +124,23 @@ class Relay:
                 pass
             self._rows.clear()
             try:
-                while await self._publish_batch() == _BATCH:
-                    pass
+                await self._publish()
             except (UnavailableError, *TRANSIENT) as error:
                 log.warning("outbox.retry", error=str(error))
                 self._rows.set()
                 await asyncio.sleep(0.5)
+
+    async def flush(self) -> None:
+        """Publish what is there, at the end of the service; what cannot be published waits for another replica."""
+        try:
+            async with asyncio.timeout(_LAST_SECONDS):
+                await self._publish()
+        except (UnavailableError, TimeoutError, *TRANSIENT) as error:
+            log.warning("outbox.not_flushed", error=repr(error))
+
+    async def _publish(self) -> None:
+        while await self._publish_batch() == _BATCH:
+            pass
 
     async def _publish_batch(self) -> int:
         async with self._database.transaction() as connection:
@@ -137,4 +157,15 @@ class Relay:
                     for row in rows
                 )
             )
+        self._metrics.published(len(rows))
         return len(rows)
+
+
+async def waiting(connection: Connection) -> tuple[int, float]:
+    """Rows that are not published, counted up to `COUNTED_ROWS`, and the age of the oldest in seconds."""
+    row = await connection.fetchrow(
+        "SELECT (SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) AS few) AS number, (SELECT"
+        " extract(epoch FROM clock_timestamp() - created_at)::float8 FROM outbox ORDER BY id LIMIT 1) AS age",
+        COUNTED_ROWS,
+    )
+    return (int(row["number"]), max(0.0, float(row["age"] or 0.0))) if row is not None else (0, 0.0)

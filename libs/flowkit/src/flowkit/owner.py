@@ -7,37 +7,44 @@ the handler, stores its effects and the offset, commits, publishes, acknowledges
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
+import nats.js.errors
 from google.protobuf.message import Message
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit import bus as buses
-from flowkit import contracts, db, outbox
-from flowkit.bus import Bus
+from flowkit import contracts, db, metrics, outbox
+from flowkit.bus import Bus, shard_durable
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.errors import UnavailableError
 from flowkit.exports import Export, Exports
 from flowkit.follow import EventHandler, Follower
+from flowkit.metrics import FactCounter, FrameMetrics, Metrics
 from flowkit.outbox import Effect
 from flowkit.rpc import RpcHandler, RpcServer
-from flowkit.service import Ready
+from flowkit.service import Running
 from flowkit.settings import OwnerSettings
 from flowkit.shards import EntriesHandler, ShardConsumer
+from flowkit.standing import Standing, keep_right
 from flowkit.telemetry import get_log
 from flowkit.uplink import Report, Uplink
 
 log = get_log()
 
+_FIGURES_SECONDS = 15.0  # what the store tells may be that old
 _EXPORTS_AT_ONCE = 2  # batches of own telemetry: a flood of it leaves connections to PostgreSQL for everything else
 
 Store = TypeVar("Store")
 
 PeriodicHandler = Callable[[Store, datetime], Awaitable[Sequence[Effect]]]
 """(store, now) → effects; run by one replica at a time."""
+FiguresHandler = Callable[[Store, datetime], Awaitable[Iterable[Metric]]]
+"""(store, now) → what the store tells at /metrics; every replica tells the same."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,9 @@ class Routes(Generic[Store]):
         events: fact of another service → handler.
         periodic: (seconds, handler) of what is done again and again.
         exports: handler of agents' own telemetry.
+        standing: what the service answers for in KV buckets.
+        counters: facts that are counted.
+        figures: what is asked of the store at a scrape, every 15 s at most.
     """
 
     reports: EntriesHandler[Store, Report]
@@ -66,6 +76,9 @@ class Routes(Generic[Store]):
     events: Mapping[type[Message], EventHandler[Store]] = field(default_factory=dict)
     periodic: Sequence[tuple[float, PeriodicHandler[Store]]] = ()
     exports: EntriesHandler[Store, Export] | None = None
+    standing: Sequence[Standing[Store]] = ()
+    counters: Sequence[FactCounter] = ()
+    figures: FiguresHandler[Store] | None = None
 
 
 @contextlib.asynccontextmanager
@@ -75,7 +88,7 @@ async def serve(
     make: Callable[[Bus, Connection], Store],
     routes: Routes[Store],
     extra: Callable[[Bus, Database], Coroutine[None, None, None]] | None = None,
-) -> AsyncIterator[Ready]:
+) -> AsyncIterator[Running]:
     """Run an owner while the block is open.
 
     Args:
@@ -95,7 +108,9 @@ async def serve(
         stack.push_async_callback(database.close)
         await bus.ensure(settings.uplink_shards)
         store = functools.partial(make, bus)
-        relay = outbox.Relay(database, bus)
+        told = Metrics(service)
+        frame = FrameMetrics(service, told.registry, routes.counters)
+        relay = outbox.Relay(database, bus, frame)
         entries = Uplink(
             bus,
             wanted_fields=routes.wanted_fields,
@@ -103,37 +118,106 @@ async def serve(
             wants_connections=routes.wants_connections,
             wants=routes.wants,
         )
-        uplink = ShardConsumer(bus, database, relay, service, entries, store, routes.reports)
+        uplink = ShardConsumer(bus, database, relay, service, entries, store, routes.reports, metrics=frame)
         by_stream: dict[str, dict[type[Message], EventHandler[Store]]] = {}
         for kind, handler in routes.events.items():
             by_stream.setdefault(contracts.stream_of(kind), {})[kind] = handler
         followers = [
-            Follower(bus, database, relay, service, store, stream, handlers) for stream, handlers in by_stream.items()
+            Follower(bus, database, relay, service, store, stream, handlers, frame)
+            for stream, handlers in by_stream.items()
         ]
-        rpc = RpcServer(bus, database, relay, service, store, routes.rpc)
+        rpc = RpcServer(bus, database, relay, service, store, routes.rpc, frame)
         work = [
-            relay.run(),
             uplink.run(settings.uplink_shards),
             *(follower.run() for follower in followers),
-            *(_repeat(database, relay, service, store, seconds, job) for seconds, job in routes.periodic),
+            *(_repeat(database, relay, frame, service, store, seconds, job) for seconds, job in routes.periodic),
         ]
+        sharded = [contracts.UPLINK]
         if routes.exports is not None:
             exports = ShardConsumer(
-                bus, database, relay, service, Exports(), store, routes.exports, at_once=_EXPORTS_AT_ONCE
+                bus, database, relay, service, Exports(), store, routes.exports, at_once=_EXPORTS_AT_ONCE, metrics=frame
             )
+            sharded.append(contracts.TELEMETRY)
             work.append(exports.run(settings.uplink_shards))
+        if routes.standing:
+            shards = settings.uplink_shards
+            work.append(keep_right(bus, database, relay, service, store, routes.standing, shards))
         if extra is not None:
             work.append(extra(bus, database))
+        publishing = asyncio.ensure_future(relay.run())
+        stack.push_async_callback(_cancel, [publishing])
+        stack.push_async_callback(relay.flush)
         tasks = [asyncio.ensure_future(one) for one in work]
         stack.push_async_callback(_cancel, tasks)
         await rpc.start()
         stack.push_async_callback(rpc.stop)
 
         async def ready() -> dict[str, bool]:
-            broken = any(task.done() for task in tasks)
+            broken = any(task.done() for task in (publishing, *tasks))
             return {"nats": bus.is_connected, "postgresql": await database.is_ready(), "work": not broken}
 
-        yield ready
+        told.add(lambda: metrics.connected({"main": bus}))
+        told.add(lambda: _pool(database))
+        told.ask("consumers", lambda: _lag(bus, service, sharded, settings.uplink_shards, list(by_stream)))
+        told.ask("outbox", lambda: _outbox(database))
+        if routes.figures is not None:
+            told.ask("store", functools.partial(_figures, database, store, routes.figures), _FIGURES_SECONDS)
+        yield Running(ready, told)
+
+
+def _pool(database: Database) -> Iterable[Metric]:
+    used, idle, most = database.connections()
+    count = GaugeMetricFamily(
+        "db_client_connection_count",
+        "Connections to PostgreSQL, by state: used, idle",
+        labels=["db_client_connection_state"],
+    )
+    count.add_metric(["used"], used)
+    count.add_metric(["idle"], idle)
+    yield count
+    yield GaugeMetricFamily("db_client_connection_max", "Connections to PostgreSQL that there may be", value=most)
+
+
+async def _lag(
+    bus: Bus, service: str, sharded: Sequence[str], shards: int, followed: Sequence[str]
+) -> Iterable[Metric]:
+    """What waits in the streams for this service, whichever replica will read it."""
+    labels = ["consumer", "stream", "shard"]
+    lag = GaugeMetricFamily("flowgate_consumer_lag", "Messages of a stream that wait to be read", labels=labels)
+    open_ = GaugeMetricFamily(
+        "flowgate_consumer_ack_pending", "Messages of a stream that a replica works on", labels=labels
+    )
+    for stream in sharded:
+        by_name = {info.name: info for info in await bus.consumers(stream)}
+        for shard in range(shards):
+            info = by_name.get(shard_durable(service, shard))
+            if info is not None:
+                lag.add_metric([service, stream, str(shard)], info.num_pending or 0)
+                open_.add_metric([service, stream, str(shard)], info.num_ack_pending or 0)
+    for stream in followed:
+        with contextlib.suppress(nats.js.errors.NotFoundError):  # not made yet
+            info = await bus.jetstream.consumer_info(stream, service)
+            lag.add_metric([service, stream, "0"], info.num_pending or 0)
+            open_.add_metric([service, stream, "0"], info.num_ack_pending or 0)
+    return [lag, open_]
+
+
+async def _outbox(database: Database) -> Iterable[Metric]:
+    async with database.transaction() as connection:
+        rows, age = await outbox.waiting(connection)
+    return [
+        GaugeMetricFamily(
+            "flowgate_outbox_rows", f"Rows that wait to be published, counted up to {outbox.COUNTED_ROWS}", value=rows
+        ),
+        GaugeMetricFamily("flowgate_outbox_oldest_age_seconds", "Age of the oldest of them; 0 without any", value=age),
+    ]
+
+
+async def _figures(
+    database: Database, store: Callable[[Connection], Store], handler: FiguresHandler[Store]
+) -> Iterable[Metric]:
+    async with database.transaction() as connection:
+        return await handler(store(connection), datetime.now(UTC))
 
 
 async def _cancel(tasks: Sequence[asyncio.Future[None]]) -> None:
@@ -147,6 +231,7 @@ async def _cancel(tasks: Sequence[asyncio.Future[None]]) -> None:
 async def _repeat(
     database: Database,
     relay: outbox.Relay,
+    frame: FrameMetrics,
     service: str,
     store: Callable[[Connection], Store],
     seconds: float,
@@ -157,12 +242,14 @@ async def _repeat(
     while True:
         await asyncio.sleep(seconds)
         try:
+            effects: Sequence[Effect] = ()
             async with database.transaction() as connection:
                 lock = "SELECT pg_try_advisory_xact_lock(hashtext(current_schema() || ':job:' || $1))"
                 if await connection.fetchval(lock, name):
                     effects = await job(store(connection), datetime.now(UTC))
                     await outbox.add(connection, service, effects)
-                    if effects:
-                        relay.wake()
+            if effects:
+                frame.committed(effects)
+                relay.wake()
         except (UnavailableError, *TRANSIENT) as error:
             log.warning("service.job_retry", job=name, error=repr(error))

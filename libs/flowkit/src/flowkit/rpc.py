@@ -6,6 +6,7 @@ through the object store, either way.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from flowkit import contracts, outbox
 from flowkit.bus import Bus
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.errors import FlowGateError, InvalidError, UnavailableError, error_of
+from flowkit.metrics import ClientMetrics, FrameMetrics
 from flowkit.telemetry import get_log
 
 log = get_log()
@@ -60,6 +62,7 @@ class RpcServer(Generic[Store]):
         service: str,
         store: Callable[[Connection], Store],
         handlers: Mapping[type[Message], RpcHandler[Store]],
+        metrics: FrameMetrics | None = None,
     ) -> None:
         self._bus = bus
         self._database = database
@@ -67,6 +70,7 @@ class RpcServer(Generic[Store]):
         self._service = service
         self._store = store
         self._handlers = handlers
+        self._metrics = metrics or FrameMetrics(service)
         self._micro: Service | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -105,6 +109,7 @@ class RpcServer(Generic[Store]):
         return spawn
 
     async def _answer(self, request: Request, kind: type[Message], handler: RpcHandler[Store]) -> None:
+        begun, status = time.monotonic(), 200
         try:
             try:
                 body = await _taken(self._bus, request.data, request.headers)
@@ -116,10 +121,13 @@ class RpcServer(Generic[Store]):
             except TRANSIENT as error:
                 raise UnavailableError(f"{self._service} cannot reach its store: {error!r}") from error
         except FlowGateError as error:
+            status = error.code
             await self._refuse(request, error)
         except Exception as error:
+            status = FlowGateError.code
             log.error("rpc.failed", method=kind.DESCRIPTOR.name, error=repr(error), exc_info=True)
             await self._refuse(request, FlowGateError(f"{self._service} failed on the request; its log says why"))
+        self._metrics.answered(contracts.rpc_methods()[kind].name, status, time.monotonic() - begun)
 
     async def _handle(self, question: Message, handler: RpcHandler[Store]) -> Message:
         async with self._database.transaction() as connection:
@@ -127,6 +135,7 @@ class RpcServer(Generic[Store]):
             if isinstance(reply, Message):
                 return reply
             await outbox.add(connection, self._service, reply.effects)
+        self._metrics.committed(reply.effects)
         self._relay.wake()
         return reply.response
 
@@ -139,9 +148,10 @@ class RpcServer(Generic[Store]):
 class RpcClient:
     """Asks the owners."""
 
-    def __init__(self, bus: Bus, timeout: float = 2.0) -> None:
+    def __init__(self, bus: Bus, timeout: float = 2.0, metrics: ClientMetrics | None = None) -> None:
         self._bus = bus
         self._timeout = timeout
+        self._metrics = metrics
 
     async def call(self, question: Message, answer: type[Response], *, timeout: float | None = None) -> Response:
         """Ask the owner of this type of question, and wait `timeout` seconds if that is not the usual time.
@@ -151,7 +161,21 @@ class RpcClient:
             FlowGateError: the owner's own error, of the same kind as it raised.
         """
         method = contracts.rpc_methods()[type(question)]
-        seconds = timeout or self._timeout
+        begun, status = time.monotonic(), FlowGateError.code
+        try:
+            reply = await self._call(method, question, answer, timeout or self._timeout)
+            status = 200
+            return reply
+        except FlowGateError as error:
+            status = error.code
+            raise
+        finally:
+            if self._metrics is not None:
+                self._metrics.asked(method.service, method.name, status, time.monotonic() - begun)
+
+    async def _call(
+        self, method: contracts.RpcMethod, question: Message, answer: type[Response], seconds: float
+    ) -> Response:
         data, headers = await _packed(self._bus, question.SerializeToString())
         try:
             reply = await self._bus.connection.request(method.subject, data, timeout=seconds, headers=headers)

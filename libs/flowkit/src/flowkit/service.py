@@ -5,12 +5,14 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import TypeVar
 
 import uvloop
 
 from flowkit import telemetry
 from flowkit.errors import FlowGateError
+from flowkit.metrics import Metrics, TokenGuard
 from flowkit.settings import ServiceSettings
 from flowkit.telemetry import get_log
 
@@ -22,7 +24,24 @@ Ready = Callable[[], Awaitable[dict[str, bool]]]
 """Tells by name which of the things that a service needs are there."""
 
 
-def run(name: str, settings: Settings, lifespan: Callable[[Settings], AbstractAsyncContextManager[Ready]]) -> None:
+@dataclass(frozen=True)
+class Running:
+    """A service that does its work.
+
+    Attributes:
+        ready: whether it can.
+        metrics: what it tells at /metrics.
+    """
+
+    ready: Ready
+    metrics: Metrics
+
+
+Lifespan = Callable[[Settings], AbstractAsyncContextManager[Running]]
+"""Starts a service when entered and stops it when left."""
+
+
+def run(name: str, settings: Settings, lifespan: Lifespan[Settings]) -> None:
     """Run a service until SIGTERM or SIGINT; exits with 1 when it cannot start or breaks.
 
     Args:
@@ -34,14 +53,12 @@ def run(name: str, settings: Settings, lifespan: Callable[[Settings], AbstractAs
     sys.exit(uvloop.run(_main(name, settings, lifespan)))
 
 
-async def _main(
-    name: str, settings: Settings, lifespan: Callable[[Settings], AbstractAsyncContextManager[Ready]]
-) -> int:
+async def _main(name: str, settings: Settings, lifespan: Lifespan[Settings]) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    health = _Health()
+    health = _Health(TokenGuard(settings.metrics_token_sha256))
     try:
         server = await asyncio.start_server(health.serve, settings.health_host, settings.health_port)
     except OSError as error:
@@ -65,13 +82,13 @@ async def _live(
     name: str,
     port: int,
     settings: Settings,
-    lifespan: Callable[[Settings], AbstractAsyncContextManager[Ready]],
+    lifespan: Lifespan[Settings],
     health: "_Health",
     stop: asyncio.Event,
 ) -> int:
     try:
-        async with lifespan(settings) as ready:
-            health.ready = ready
+        async with lifespan(settings) as running:
+            health.ready, health.metrics = running.ready, running.metrics
             log.info("service.ready", health_port=port)
             await stop.wait()
     except FlowGateError as error:
@@ -85,32 +102,52 @@ async def _live(
 
 
 class _Health:
-    """Answers GET /healthz (the process lives) and /readyz (it can do its work), without credentials."""
+    """Answers GET /healthz (the process lives) and /readyz (it can do its work), without credentials; and /metrics to
+    who shows the token for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, guard: TokenGuard) -> None:
         self.ready: Ready | None = None
+        self.metrics: Metrics | None = None
+        self._guard = guard
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request and close."""
         try:
             async with asyncio.timeout(5.0):
-                request = await reader.readuntil(b"\r\n\r\n")
-                status, body = await self._answer(request.split(b" ", 2)[1])
-                head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
-                writer.write(head.encode() + b"Connection: close\r\n\r\n" + body)
+                request, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+                headers = {
+                    name.strip().lower(): value.strip() for name, _, value in (one.partition(":") for one in lines)
+                }
+                status, content_type, body = await self._answer(request.split(" ", 2)[1], headers)
+                head = f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
+                challenge = "WWW-Authenticate: Bearer\r\n" if status.startswith("401") else ""
+                writer.write(f"{head}{challenge}Connection: close\r\n\r\n".encode() + body)
                 await writer.drain()
         except (TimeoutError, OSError, IndexError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             log.debug("health.bad_request")
         finally:
             writer.close()
 
-    async def _answer(self, path: bytes) -> tuple[str, bytes]:
-        if path == b"/healthz":
-            return "200 OK", b"ok\n"
-        if path != b"/readyz":
-            return "404 Not Found", b"only /healthz and /readyz\n"
+    async def _answer(self, path: str, headers: dict[str, str]) -> tuple[str, str, bytes]:
+        if path == "/metrics" and self._guard.is_open:
+            return await self._figures(headers)
+        status, text = await self._health(path)
+        return status, "text/plain", text.encode()
+
+    async def _health(self, path: str) -> tuple[str, str]:
+        if path == "/healthz":
+            return "200 OK", "ok\n"
+        if path != "/readyz":
+            return "404 Not Found", "only /healthz and /readyz\n"
         if self.ready is None:
-            return "503 Service Unavailable", b"starting or stopping\n"
+            return "503 Service Unavailable", "starting or stopping\n"
         states = await self.ready()
         lines = "".join(f"{name} {'ok' if is_ready else 'not ready'}\n" for name, is_ready in states.items())
-        return ("200 OK" if all(states.values()) else "503 Service Unavailable"), lines.encode()
+        return ("200 OK" if all(states.values()) else "503 Service Unavailable"), lines
+
+    async def _figures(self, headers: dict[str, str]) -> tuple[str, str, bytes]:
+        if not self._guard.admits(headers.get("authorization", "")):
+            return "401 Unauthorized", "text/plain", b"the token of the metrics is needed\n"
+        if self.metrics is None:
+            return "503 Service Unavailable", "text/plain", b"starting\n"
+        return "200 OK", *await self.metrics.page(headers.get("accept", ""))

@@ -1,6 +1,8 @@
 """Settings: what a service is told by its environment, read once at its start."""
 
-from pydantic import Field, SecretStr
+import re
+
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -23,9 +25,19 @@ class ServiceSettings(BaseSettings):
     stop_seconds: float = Field(8.0, validation_alias="FLOWGATE_STOP_SECONDS", gt=0)
     """A service that takes longer to stop is left; longer than an opamp-gateway's drain."""
     health_host: str = "127.0.0.1"
-    """Address of the internal listener with /healthz and /readyz."""
+    """Address of the internal listener with /healthz, /readyz and /metrics."""
     health_port: int = Field(0, ge=0, le=65535)
     """Its port; 0 takes a free one."""
+    metrics_token_sha256: str = Field("", validation_alias="FLOWGATE_METRICS_TOKEN_SHA256")
+    """SHA-256 in hex of the token that /metrics wants as `Authorization: Bearer`, several separated by commas; without
+    it there is no /metrics."""
+
+    @field_validator("metrics_token_sha256")
+    @classmethod
+    def _hex_digests(cls, value: str) -> str:
+        if value and not all(re.fullmatch(r"[0-9a-f]{64}", one.strip().lower()) for one in value.split(",")):
+            raise ValueError("must be SHA-256 digests of 64 hex digits, separated by commas")
+        return value
 
 
 class OwnerSettings(ServiceSettings):

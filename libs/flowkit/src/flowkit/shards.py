@@ -11,25 +11,21 @@ from datetime import UTC, datetime
 from typing import Generic, Protocol, TypeVar
 
 import asyncpg
-import nats.errors
-import nats.js.errors
 from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext
 
 from flowgate.uplink.v1 import dead_letters_pb2
 from flowkit import offsets, outbox
-from flowkit.bus import ACK_WAIT, Bus, sequence_of, shard_durable
+from flowkit.bus import Bus, sequence_of, shard_durable
 from flowkit.db import TRANSIENT, Connection, Database
-from flowkit.errors import UnavailableError
+from flowkit.metrics import FrameMetrics
+from flowkit.reading import each_message
 from flowkit.telemetry import get_log
 
 log = get_log()
 
 Store = TypeVar("Store")
 Entry = TypeVar("Entry")
-
-FETCH_SECONDS = 5.0  # a pull request waits that long at the server; one that a restarted server forgot is lost
 
 EntriesHandler = Callable[[Store, Sequence[Entry], datetime], Awaitable[Sequence[outbox.Effect]]]
 """(store, entries in order, now) → effects."""
@@ -74,6 +70,7 @@ class ShardConsumer(Generic[Store, Entry]):
         handler: what is done with them.
         relay: woken after each commit.
         at_once: how many batches are worked on at a time, over all shards.
+        metrics: what counts the batches.
     """
 
     def __init__(
@@ -87,6 +84,7 @@ class ShardConsumer(Generic[Store, Entry]):
         handler: EntriesHandler[Store, Entry],
         *,
         at_once: int = 256,
+        metrics: FrameMetrics | None = None,
     ) -> None:
         self._bus = bus
         self._database = database
@@ -96,8 +94,8 @@ class ShardConsumer(Generic[Store, Entry]):
         self._store = store
         self._handler = handler
         self._turn = asyncio.Semaphore(at_once)
-        self.handled = 0  # entries, since the start
-        self.dead = 0  # entries given up
+        self._metrics = metrics or FrameMetrics(service)
+        self._metrics.reads(entries.stream)
 
     async def run(self, shards: int) -> None:
         """Read all shards until cancelled."""
@@ -106,55 +104,25 @@ class ShardConsumer(Generic[Store, Entry]):
                 group.create_task(self._read(shard))
 
     async def _read(self, shard: int) -> None:
-        stream, durable = self._entries.stream, shard_durable(self._service, shard)
-        subscription: JetStreamContext.PullSubscription | None = None
-        created_at = 0.0
-        try:
-            while True:
-                try:
-                    if subscription is None:
-                        created_at = await stream_created_at(self._bus, stream)
-                        subscription = await self._bus.jetstream.pull_subscribe_bind(durable, stream)
-                    messages = await subscription.fetch(1, timeout=FETCH_SECONDS)
-                except TimeoutError:
-                    continue
-                except (nats.errors.Error, nats.js.errors.Error) as error:
-                    log.warning("shard.read_retry", stream=stream, shard=shard, error=repr(error))
-                    await unsubscribe(subscription)
-                    subscription = None
-                    await asyncio.sleep(0.5)
-                    continue
-                for message in messages:
-                    async with self._turn:
-                        await self._handle(shard, created_at, message)
-        finally:
-            await unsubscribe(subscription)
-
-    async def _handle(self, shard: int, created_at: float, message: Msg) -> None:
-        """Handle one batch and acknowledge it, or leave it to be delivered again when a server is away."""
-        sequence, _ = sequence_of(message)
-        place = {"stream": self._entries.stream, "shard": shard, "sequence": sequence}
-        try:
-            entries = await self._wanted(message.data)
-            if entries:
-                await self._commit(shard, created_at, sequence, entries)
+        async def handle(message: Msg, created_at: float) -> tuple[str, int]:
+            async with self._turn:
+                entries = await self._wanted(message.data)
+                if not entries:
+                    return "damaged" if entries is None else "nothing", 0
+                await self._commit(shard, created_at, sequence_of(message)[0], entries)
                 self._relay.wake()
-            await message.ack()
-            self.handled += len(entries)
-        except (UnavailableError, nats.errors.Error, *TRANSIENT) as error:
-            log.warning("shard.batch_retry", **place, error=repr(error))
-            await asyncio.sleep(0.5)
-            try:
-                await message.nak(delay=0.1)
-            except nats.errors.Error:
-                log.warning("shard.nak_failed", **place, redelivered_after_seconds=ACK_WAIT)
+                return "handled", len(entries)
 
-    async def _wanted(self, payload: bytes) -> list[Entry]:
+        durable = shard_durable(self._service, shard)
+        await each_message(self._bus, self._entries.stream, durable, handle, self._metrics, shard=shard)
+
+    async def _wanted(self, payload: bytes) -> list[Entry] | None:
+        """The entries that are wanted; None when the batch is damaged."""
         try:
             return await self._entries.read(payload)
         except (DecodeError, ValueError):
             log.error("shard.batch_damaged", stream=self._entries.stream, bytes=len(payload))
-            return []
+            return None
 
     async def _commit(self, shard: int, created_at: float, sequence: int, entries: Sequence[Entry]) -> None:
         stream, now = self._entries.stream, datetime.now(UTC)
@@ -164,6 +132,7 @@ class ShardConsumer(Generic[Store, Entry]):
                     return
                 effects = await self._handler(self._store(connection), entries, now)
                 await outbox.add(connection, self._service, effects)
+            self._metrics.committed(effects)
             return
         except TRANSIENT:
             raise
@@ -174,36 +143,25 @@ class ShardConsumer(Generic[Store, Entry]):
         async with self._database.transaction() as connection:
             if not await offsets.advance(connection, stream, shard, created_at, sequence):
                 return
-            for entry in entries:
-                await self._commit_alone(connection, sequence, entry, now)
+            told = [effect for entry in entries for effect in await self._alone(connection, sequence, entry, now)]
+        self._metrics.committed(told)
 
-    async def _commit_alone(self, connection: Connection, sequence: int, entry: Entry, now: datetime) -> None:
+    async def _alone(
+        self, connection: Connection, sequence: int, entry: Entry, now: datetime
+    ) -> Sequence[outbox.Effect]:
         try:
             async with connection.transaction():
                 effects = await self._handler(self._store(connection), [entry], now)
                 await outbox.add(connection, self._service, effects)
+            return effects
         except TRANSIENT:
             raise
         except _FATAL as error:
-            self.dead += 1
             stream, agent = self._entries.stream, self._entries.agent(entry)
             log.error("shard.dead_letter", stream=stream, instance_uid=agent, sequence=sequence, error=repr(error))
             letter = self._entries.letter(entry)
             letter.service, letter.stream = self._service, stream
             letter.stream_sequence, letter.error = sequence, repr(error)
             await outbox.add(connection, self._service, [letter])
-
-
-async def stream_created_at(bus: Bus, stream: str) -> float:
-    """When the stream was made, seconds since 1970; tells a stream made anew from the former one."""
-    created = (await bus.jetstream.stream_info(stream)).created
-    return created.timestamp() if created is not None else 0.0
-
-
-async def unsubscribe(subscription: JetStreamContext.PullSubscription | None) -> None:
-    """End a subscription, if there is one; harmless when NATS is away."""
-    if subscription is not None:
-        try:
-            await subscription.unsubscribe()
-        except nats.errors.Error:
-            log.debug("shard.unsubscribe_failed")
+            self._metrics.dead_letter(stream)
+            return []

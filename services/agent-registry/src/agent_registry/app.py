@@ -6,11 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
-import nats.errors
-import nats.js.errors
-
-from agent_registry import domain, enrollment, enrollment_handlers, handlers
-from agent_registry.enrollment_store import EnrollmentStore
+from agent_registry import domain, enrollment_handlers, handlers, metrics
 from agent_registry.presence import Presence
 from agent_registry.registry import Registry
 from agent_registry.settings import Settings
@@ -23,9 +19,9 @@ from flowkit import contracts, outbox
 from flowkit.bus import Bus
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.errors import UnavailableError
-from flowkit.outbox import Effect, KvPut
 from flowkit.owner import Routes, serve
-from flowkit.service import Ready
+from flowkit.service import Running
+from flowkit.standing import Standing
 from flowkit.telemetry import get_log
 
 log = get_log()
@@ -56,56 +52,28 @@ def routes(settings: Settings) -> Routes[Registry]:
             (settings.sweep_seconds, enrollment_handlers.sweep_enrollment),
             (60.0, handlers.archive),
         ],
+        standing=[Standing(contracts.AGENT_CREDENTIALS, lambda key: True, enrollment_handlers.standing)],
+        figures=metrics.figures,
     )
 
 
 @asynccontextmanager
-async def lifespan(settings: Settings) -> AsyncIterator[Ready]:
+async def lifespan(settings: Settings) -> AsyncIterator[Running]:
     """Run agent-registry while the block is open."""
     presence = Presence(datetime.now(UTC))
 
     async def follow_presence(bus: Bus, database: Database) -> None:
         await presence.follow(bus)
         missing: set[UUID] = set()
-        has_mirrored = False
         while True:
-            has_mirrored = has_mirrored or await mirror_credentials(bus, database)
             await asyncio.sleep(settings.sweep_seconds)
             missing = await write_presence(database, presence, settings.stale_after_seconds / 4, missing)
 
     def on(bus: Bus, connection: Connection) -> Registry:
         return Registry.on(connection, presence, settings)
 
-    async with serve("agent-registry", settings, on, routes(settings), follow_presence) as ready:
-        yield ready
-
-
-async def mirror_credentials(bus: Bus, database: Database) -> bool:
-    """Put right what of the live tokens is missing in the bucket or there too much: NATS or the database may be older
-    than the other, after a loss or from a backup. False when it has to be tried again."""
-    try:
-        keys = await _keys(bus)
-        async with database.transaction() as connection:
-            live = {str(one.token_id): one for one in await EnrollmentStore(connection).live()}
-            effects: list[Effect] = [
-                enrollment.credential(one) for token_id, one in live.items() if token_id not in keys
-            ]
-            effects += [KvPut(contracts.AGENT_CREDENTIALS, key, None) for key in keys if key not in live]
-            await outbox.add(connection, "agent-registry", effects)
-    except (UnavailableError, nats.errors.Error, nats.js.errors.Error, *TRANSIENT) as error:
-        log.warning("credentials.mirror_retry", error=repr(error))
-        return False
-    if effects:
-        log.info("credentials.mirrored", changes=len(effects))
-    return True
-
-
-async def _keys(bus: Bus) -> list[str]:
-    bucket = await bus.kv(contracts.AGENT_CREDENTIALS)
-    try:
-        return await bucket.keys() if (await bucket.status()).values else []
-    except nats.js.errors.NoKeysError:  # all of them were removed
-        return []
+    async with serve("agent-registry", settings, on, routes(settings), follow_presence) as running:
+        yield running
 
 
 async def write_presence(

@@ -246,6 +246,17 @@ class GatewayStore:
             "UPDATE gateways SET supervisor_status = $2 WHERE instance_uid = $1", instance_uid, status
         )
 
+    async def sizes(self, stale_before: datetime) -> list[asyncpg.Record]:
+        """Number of gateways of the fleet by `mode`, `status` and `health`."""
+        return await self._connection.fetch(
+            "SELECT management_mode::text AS mode, CASE WHEN NOT is_connected THEN 'offline'"
+            " WHEN last_seen_at < $1 THEN 'stale' ELSE 'online' END AS status,"
+            " CASE WHEN NOT is_connected OR healthy IS NULL THEN 'unknown' WHEN healthy THEN 'healthy'"
+            " ELSE 'unhealthy' END AS health, count(*) AS number"
+            " FROM gateways WHERE archived_at IS NULL GROUP BY 1, 2, 3",
+            stale_before,
+        )
+
     async def counts(self, stale_before: datetime) -> Counts:
         """Gateways of the fleet by mode, status, health and version."""
         rows = await self._connection.fetch(

@@ -18,6 +18,7 @@ from api_gateway.auth import SESSION_PATH, OperatorGuard
 from api_gateway.event_log import JetStreamEventLog
 from api_gateway.frame import RequestFrame
 from api_gateway.live import Hub
+from api_gateway.metrics import HttpMetrics
 from api_gateway.owners import Owners, RpcOwners
 from api_gateway.routers import (
     about,
@@ -42,8 +43,9 @@ from api_gateway.settings import ApiGatewaySettings
 from api_gateway.ui import BuiltUi, default_dir, is_ui
 from flowkit.bus import connect
 from flowkit.errors import FlowGateError, UnavailableError
+from flowkit.metrics import ClientMetrics, Metrics, connected
 from flowkit.rpc import RpcClient
-from flowkit.service import Ready
+from flowkit.service import Running
 from flowkit.telemetry import get_log
 
 SERVICE = "api-gateway"
@@ -80,8 +82,9 @@ _STOP_SECONDS = 3  # requests under way may take this long at a stop
 log = get_log()
 
 
-def create_app(owners: Owners, hub: Hub, settings: ApiGatewaySettings) -> FastAPI:
-    """The application over these owners and events."""
+def create_app(owners: Owners, hub: Hub, settings: ApiGatewaySettings, metrics: Metrics | None = None) -> FastAPI:
+    """The application over these owners and events; it counts its requests in `metrics`."""
+    counted = HttpMetrics((metrics or Metrics(SERVICE)).registry)
     app = FastAPI(
         title="FlowGate",
         version=version(SERVICE),
@@ -97,6 +100,7 @@ def create_app(owners: Owners, hub: Hub, settings: ApiGatewaySettings) -> FastAP
     )
     sessions = Sessions(settings.admin_token_sha256, settings.session_key.get_secret_value(), settings.session_seconds)
     app.state.owners, app.state.hub, app.state.sessions, app.state.settings = owners, hub, sessions, settings
+    app.state.metrics = counted
     for module in ROUTERS:
         app.include_router(module.router)
     app.add_exception_handler(FlowGateError, problems.of_flowgate)
@@ -105,7 +109,7 @@ def create_app(owners: Owners, hub: Hub, settings: ApiGatewaySettings) -> FastAP
     # The last one added is the outermost.
     app.add_middleware(BuiltUi, directory=settings.ui_dir or default_dir())
     app.add_middleware(OperatorGuard, sessions=sessions, is_open=lambda path: path == SESSION_PATH or is_ui(path))
-    app.add_middleware(RequestFrame, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(RequestFrame, max_body_bytes=settings.max_body_bytes, metrics=counted)
     plain = app.openapi
     app.openapi = lambda: _described(plain())  # type: ignore[method-assign]
     return app
@@ -169,14 +173,17 @@ async def serve(app: FastAPI, host: str, port: int) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def lifespan(settings: ApiGatewaySettings) -> AsyncIterator[Ready]:
+async def lifespan(settings: ApiGatewaySettings) -> AsyncIterator[Running]:
     """The service, running while entered."""
     bus = await connect(settings.nats_url.get_secret_value(), SERVICE, replicas=settings.nats_replicas)
     hub = Hub(JetStreamEventLog(bus), settings.events_queue)
     try:
         await bus.ensure(settings.uplink_shards)
         await hub.start()
-        app = create_app(RpcOwners(RpcClient(bus, settings.rpc_timeout_seconds)), hub, settings)
+        metrics = Metrics(SERVICE)
+        metrics.add(lambda: connected({"main": bus}))
+        client = RpcClient(bus, settings.rpc_timeout_seconds, ClientMetrics(metrics.registry))
+        app = create_app(RpcOwners(client), hub, settings, metrics)
 
         async def ready() -> dict[str, bool]:
             return {"nats": bus.is_connected, "events": hub.is_running}
@@ -184,7 +191,7 @@ async def lifespan(settings: ApiGatewaySettings) -> AsyncIterator[Ready]:
         async with serve(app, settings.host, settings.port) as port:
             log.info("api.listening", host=settings.host, port=port)
             try:
-                yield ready
+                yield Running(ready, metrics)
             finally:
                 await hub.stop()  # lets the listeners of events go, for which the server would wait
     finally:

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api_gateway.metrics import Exchange, HttpMetrics
 from api_gateway.problems import internal, problem
 from flowkit.telemetry import get_log
 
@@ -22,25 +23,31 @@ log = get_log()
 class RequestFrame:
     """The outermost layer: everything within it answers with a request id and never with a stack trace."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, metrics: HttpMetrics) -> None:
         self._app = app
+        self._metrics = metrics
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        with self._metrics.request(scope) as exchange:
+            await self._answer(scope, receive, send, exchange)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         request = Request(scope)
         given = request.headers.get(REQUEST_ID, "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        begun, status = time.monotonic(), 0
+        begun = time.monotonic()
 
         async def framed_send(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                exchange.status = message["status"]
                 headers = MutableHeaders(scope=message)
+                if headers.get("content-type", "").startswith("text/event-stream"):
+                    self._metrics.stream_begins(scope, exchange)
                 headers[REQUEST_ID] = request_id
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
@@ -50,16 +57,16 @@ class RequestFrame:
                 await self._within_limit(scope, receive, framed_send)
             except Exception:
                 log.exception("request.failed", method=request.method, path=request.url.path)
-                if status:  # too late for an answer: the connection breaks, which the client sees
+                if exchange.status:  # too late for an answer: the connection breaks, which the client sees
                     raise
                 await internal(request)(scope, receive, framed_send)
             finally:
-                quiet = request.method == "GET" and status < 500
+                quiet = request.method == "GET" and exchange.status < 500
                 (log.debug if quiet else log.info)(
                     "request",
                     method=request.method,
                     path=request.url.path,
-                    status=status,
+                    status=exchange.status,
                     milliseconds=round((time.monotonic() - begun) * 1000, 1),
                 )
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from config_push import handlers
+from config_push import handlers, metrics
 from config_push.handlers import ConfigPush
 from config_push.settings import Settings
 from config_push.store import ConfigStore
@@ -15,7 +15,8 @@ from flowkit import contracts
 from flowkit.bus import Bus
 from flowkit.db import Connection
 from flowkit.owner import Routes, serve
-from flowkit.service import Ready
+from flowkit.service import Running
+from flowkit.standing import Standing
 
 
 class ObjectStoreBodies:
@@ -48,15 +49,18 @@ ROUTES: Routes[ConfigPush] = Routes(
         agent_facts.GatewayRemoved: handlers.gateway_removed,
         supervisor_facts.ConfigPushOrdered: handlers.push_ordered,
     },
+    standing=[Standing(contracts.AGENT_DESIRED, lambda key: key.endswith(".config"), handlers.standing)],
+    counters=[metrics.DELIVERIES],
+    figures=metrics.figures,
 )
 
 
 @asynccontextmanager
-async def lifespan(settings: Settings) -> AsyncIterator[Ready]:
+async def lifespan(settings: Settings) -> AsyncIterator[Running]:
     """Run config-push while the block is open."""
 
     def on(bus: Bus, connection: Connection) -> ConfigPush:
         return ConfigPush(ConfigStore(connection), ObjectStoreBodies(bus), settings)
 
-    async with serve("config-push", settings, on, ROUTES) as ready:
-        yield ready
+    async with serve("config-push", settings, on, ROUTES) as running:
+        yield running

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit import bus as buses
+from flowkit import service
 from flowkit.errors import UnavailableError
-from flowkit.service import Ready
+from flowkit.metrics import Metrics, connected
 from flowkit.telemetry import get_log
-from opamp_gateway import websocket
+from opamp_gateway import metrics, websocket
 from opamp_gateway.connections import Connections
 from opamp_gateway.credentials import Credentials
 from opamp_gateway.deadlines import Ticker
@@ -35,18 +36,17 @@ _MIRROR_SECONDS = 10.0  # for each of the buckets to be read at the start
 
 
 @dataclass(frozen=True)
-class Running:
+class Running(service.Running):
     """An ingress that takes agents."""
 
     port: int
-    ready: Ready
 
 
 @contextlib.asynccontextmanager
-async def lifespan(settings: OpampGatewaySettings) -> AsyncIterator[Ready]:
+async def lifespan(settings: OpampGatewaySettings) -> AsyncIterator[service.Running]:
     """The ingress as the run loop wants it."""
     async with ingress(settings) as running:
-        yield running.ready
+        yield running
 
 
 @contextlib.asynccontextmanager
@@ -118,8 +118,11 @@ async def ingress(settings: OpampGatewaySettings) -> AsyncIterator[Running]:
                 "credentials": credentials.mirror.is_complete,
             }
 
+        told = Metrics("opamp-gateway")
+        told.add(lambda: connected({"main": bus, "telemetry": telemetry_bus}))
+        told.add(lambda: metrics.figures(listener, connections, handlers, uplink, delivery, desired, telemetry))
         try:
-            yield Running(port, ready)
+            yield Running(ready, told, port)
         finally:
             handlers.is_draining = telemetry.is_draining = True
             for ticker in tickers:

@@ -53,6 +53,9 @@ class VariedDeadlines(Generic[Key]):
         self._groups: dict[float, Deadlines[Key]] = {}
         self._of: dict[Key, Deadlines[Key]] = {}
 
+    def __len__(self) -> int:
+        return len(self._of)
+
     def __iter__(self) -> Iterator[Key]:
         return iter(list(self._of))
 

@@ -5,6 +5,7 @@ WebSocket push, HTTP poll and reconnect are the same comparison; only who starts
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Coroutine
 
 from flowkit import tokens
@@ -46,6 +47,9 @@ class Delivery:
         self._limit = limit
         self._telemetry_key = telemetry_key
         self._tasks: set[asyncio.Task[None]] = set()
+        self.sent: Counter[tuple[str, str]] = Counter()
+        """Offers and commands by facet and outcome: sent, or failed."""
+        self.full_state_requests = 0
 
     def answer(self, link: Link, agent: Agent, verdict: int) -> None:
         """Answer a message that was dealt with: with the bare acknowledgement unless there is something to say."""
@@ -97,6 +101,7 @@ class Delivery:
                 if command is not None:
                     self._start(self._say_command(link, agent, command))
                     return
+        self.full_state_requests += bool(flags & _FULL_STATE)
         link.send(replies.compose(agent.uid, is_greeting=not agent.has_greeted, flags=flags, shared=shared))
         self._greeted(agent)
         if wish is not None:
@@ -144,6 +149,7 @@ class Delivery:
             self._turn_away(link, agent, refusal, 0.0)
             return
         if self._is_state_due(agent):
+            self.full_state_requests += 1
             link.send(replies.compose(agent.uid, flags=_FULL_STATE))
         wish = self._offer_due(agent, 0)
         if wish is None:
@@ -269,6 +275,7 @@ class Delivery:
         self._tell(agent, facets.COMMAND, wish, error)
 
     def _tell(self, agent: Agent, facet: str, wish: Wish, error: str) -> None:
+        self.sent[facet, "failed" if error else "sent"] += 1
         offered = wish.state.connection.hash if facet == facets.CONNECTION else wish.state.config.config_hash
         entry = uplink.delivered(facet, wish.state.id, time.time_ns(), offered=offered, error=error)
         self._uplink.tell(agent, entry)

@@ -176,6 +176,7 @@ class Exchange:
 
     def _complaint(self, status: int, reason: str) -> tuple[bytes, tuple[str, str]]:
         """Body and content type of a refusal, as the client of either protocol understands it."""
+        self._listener.rejections["opamp" if self._export is None else "otlp", status] += 1
         if self._export is None:
             return f"{reason}\n".encode(), ("content-type", "text/plain")
         return self._export.failure(status, reason), ("content-type", self._export.content_type)

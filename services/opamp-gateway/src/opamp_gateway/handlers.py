@@ -54,6 +54,21 @@ def _is_still_starting(message: opamp_pb2.AgentToServer, fields: int) -> bool:
     return bool(fields & session.HEALTH) and not message.health.ByteSize()
 
 
+class Counts:
+    """Messages by what they were answered with. Those that are stored are counted by batches."""
+
+    __slots__ = ("current", "failed", "malformed", "refused", "renamed", "restored", "stored")
+
+    def __init__(self) -> None:
+        self.stored = 0  # acknowledged when durable
+        self.current = 0  # acknowledged at once: heartbeats, and what is known already
+        self.refused = 0  # UNAVAILABLE
+        self.malformed = 0  # bad request
+        self.renamed = 0  # another uid
+        self.failed = 0  # internal error
+        self.restored = 0  # sessions that went on where another replica had left them
+
+
 class Handlers:
     """The application above the transports; see `transports.Application`."""
 
@@ -81,6 +96,7 @@ class Handlers:
         self._now = self._loop.time
         self._tasks: set[asyncio.Task[None]] = set()
         self._components: dict[bytes, float] = {}
+        self.counts = Counts()
 
     # -- from the transports
 
@@ -109,12 +125,14 @@ class Handlers:
         except DecodeError:
             self.malformed(link, "not an AgentToServer message")
         except Exception:
+            self.counts.failed += 1
             log.exception("report.failed", agent=uid.hex())
             link.send(replies.failure(uid))
 
     def malformed(self, link: Link, reason: str) -> None:
         """No AgentToServer: said so without a uid, since other agents may use the same connection (Bad Request)."""
         link.send(replies.bad_request(b"", reason))
+        self.counts.malformed += 1
         link.bad_messages += 1
         if link.bad_messages >= self._settings.max_bad_messages:
             log.info("link.bad_messages", remote_address=link.remote_address, reason=reason)
@@ -164,14 +182,17 @@ class Handlers:
                 self.reports_refused([waiter])
         elif verdict & session.CLONE:
             new_uid = self._connections.split(agent.uid, time.time_ns() // 1_000_000)
+            self.counts.renamed += 1
             link.send(replies.compose(agent.uid, flags=_FULL_STATE, new_uid=new_uid))
         elif not verdict & session.RETRY or not self._uplink.follow(agent, waiter):
+            self.counts.current += 1
             self._answer(link, agent, verdict)
 
     def _agent_arrives(self, link: Link, message: opamp_pb2.AgentToServer, data: bytes) -> None:
         uid = message.instance_uid
         new_uid = self._connections.oust(link, uid, time.time_ns() // 1_000_000)
         if new_uid is not None:
+            self.counts.renamed += 1
             log.info("agent.duplicate", agent=uid.hex(), remote_address=link.remote_address)
             link.send(replies.compose(uid, flags=_FULL_STATE, new_uid=new_uid))
             return
@@ -195,6 +216,7 @@ class Handlers:
         """RequestInstanceUid. opamp-go keeps its sequence and reports nothing by itself, so all is asked for."""
         new_uid = self._connections.rename(uid, time.time_ns() // 1_000_000)
         is_greeting = agent is None or not agent.has_greeted
+        self.counts.renamed += 1
         link.send(replies.compose(uid, is_greeting=is_greeting, flags=_FULL_STATE, new_uid=new_uid))
 
     def _agent_says_goodbye(self, link: Link, agent: Agent, fields: int, data: bytes, sequence_num: int) -> None:
@@ -250,12 +272,17 @@ class Handlers:
 
     def reports_stored(self, waiters: list[Waiter]) -> None:
         """A batch is durable: answer its reports."""
-        answer = self._answer
+        answer, counts = self._answer, self.counts
+        counts.stored += len(waiters)
         for link, agent, verdict, _ in waiters:
-            if link is not None:
+            if link is None:
+                counts.stored -= 1  # the end of a connection, which nobody hears an answer to
+            else:
                 try:
                     answer(link, agent, verdict)
                 except Exception:
+                    counts.stored -= 1
+                    counts.failed += 1
                     log.exception("answer.failed", agent=agent.uid.hex())
                     link.send(replies.failure(agent.uid))
             if verdict & session.FAREWELL and self._connections.get(agent.uid) is not agent:
@@ -269,6 +296,7 @@ class Handlers:
                 self._refuse(link, agent.uid, "the report could not be stored in time")
 
     def _refuse(self, link: Link, uid: bytes, reason: str) -> None:
+        self.counts.refused += 1
         retry_after = self._jittered()
         link.refuse(replies.unavailable(uid, retry_after, reason), retry_after)
 
@@ -296,6 +324,7 @@ class Handlers:
         """Go on with the session that another replica, or this one before a restart, handed over."""
         state: desired_pb2.SessionState | None = await self._handover.load(agent.uid)
         if state is not None and (agent.sequence_num < 0 or state.sequence_num + 1 == sequence_num):
+            self.counts.restored += 1
             agent.restore(
                 state.sequence_num,
                 state.capabilities,

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+from collections import Counter
 from typing import Any, cast
 
 from flowkit.telemetry import get_log
@@ -45,6 +46,8 @@ class Listener:
         self.stalled: Deadlines[Link] = Deadlines(settings.write_timeout_seconds)
         self.closing: Deadlines[Link] = Deadlines(_CLOSE_SECONDS)
         self.http: set[Link] = set()
+        self.rejections: Counter[tuple[str, int]] = Counter()
+        """Requests refused by their head or body, by protocol and HTTP status."""
         self.websockets: Wheel[Link] = Wheel(settings.ping_interval_seconds)
         self._settings = settings
         self._loop = asyncio.get_running_loop()

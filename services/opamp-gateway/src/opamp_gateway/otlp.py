@@ -46,6 +46,7 @@ class Signal:
     records: str
     rejected: str
     noun: str
+    name: str
 
 
 LOGS = Signal(
@@ -57,6 +58,7 @@ LOGS = Signal(
     "log_records",
     "rejected_log_records",
     "log records",
+    "logs",
 )
 METRICS = Signal(
     telemetry_pb2.SIGNAL_METRICS,
@@ -67,6 +69,7 @@ METRICS = Signal(
     "metrics",
     "rejected_data_points",
     "data points",
+    "metrics",
 )
 TRACES = Signal(
     telemetry_pb2.SIGNAL_TRACES,
@@ -77,6 +80,7 @@ TRACES = Signal(
     "spans",
     "rejected_spans",
     "spans",
+    "traces",
 )
 SIGNALS = {"/v1/logs": LOGS, "/v1/metrics": METRICS, "/v1/traces": TRACES}
 
@@ -195,6 +199,13 @@ def _same_resource(signal: Signal, resource: Any) -> tuple[Any, Any]:
     empty = getattr(part, signal.resources).add(schema_url=resource.schema_url)
     empty.resource.CopyFrom(resource.resource)
     return part, empty
+
+
+def count(signal: Signal, request: Any) -> int:
+    """Log records, spans or metrics of a request; to look into each metric for its data points would cost more than
+    to decode it."""
+    scopes = (scope for resource in getattr(request, signal.resources) for scope in getattr(resource, signal.scopes))
+    return sum(len(getattr(scope, signal.records)) for scope in scopes)
 
 
 def _count(signal: Signal, resource: Any) -> int:

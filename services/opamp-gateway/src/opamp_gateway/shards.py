@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from flowgate.uplink.v1 import telemetry_pb2, uplink_pb2
-from flowkit import contracts
+from flowkit import contracts, metrics
 from flowkit.telemetry import get_log
 
 log = get_log()
@@ -23,6 +23,8 @@ MAX_ENTRY = 512 * 1024  # bytes; larger ones go another way
 ENTRIES = b"\x1a"  # tag of `entries` in a batch
 _FULL_BATCH = 256 * 1024  # bytes; with the largest entry on top still below NATS' max_payload of 1 MiB
 _RETRY_SECONDS = 0.1
+_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)  # entries
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
 
 TABLE = 1 << 14  # numbers whose varint has up to two bytes
 VARINTS = tuple(bytes((n,)) if n < 128 else bytes((n & 127 | 128, n >> 7)) for n in range(TABLE))
@@ -46,9 +48,10 @@ def framed(entry: bytes) -> bytes:
 
 
 class _Batch(Generic[Waiter]):
-    __slots__ = ("entries", "expiry", "kept", "size", "waiters")
+    __slots__ = ("entries", "expiry", "kept", "opened_at", "size", "waiters")
 
-    def __init__(self) -> None:
+    def __init__(self, opened_at: float) -> None:
+        self.opened_at = opened_at
         self.entries: list[bytes] = []
         self.kept: list[bytes] = []  # those that nobody would tell again
         self.waiters: list[Waiter] = []
@@ -108,6 +111,17 @@ class Shards(Generic[Waiter]):
         self._batches = 0
         self._bytes = 0
         self._waiters = 0
+        self.sizes = metrics.Tally(_SIZES)
+        """Entries of each batch that is durable."""
+        self.latency = metrics.Tally(_SECONDS)
+        """Seconds from the first entry of a batch until its waiters have been told."""
+        self.retries = 0
+        """Batches sent again, since JetStream did not confirm them."""
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """How many wait now, and how many bytes do."""
+        return self._waiters, self._bytes
 
     @property
     def is_full(self) -> bool:
@@ -148,7 +162,7 @@ class Shards(Generic[Waiter]):
 
     def _open(self, shard: _Shard[Waiter]) -> _Batch[Waiter]:
         now = self._loop.time()
-        batch: _Batch[Waiter] = _Batch()
+        batch: _Batch[Waiter] = _Batch(now)
         batch.expiry = self._loop.call_at(now + self._deadline, self._expire, shard, batch)
         shard.queue.append(batch)
         if shard.in_flight is None and shard.timer is None:
@@ -185,6 +199,7 @@ class Shards(Generic[Waiter]):
                 break
             except Exception as error:  # noqa: BLE001 whatever it was: a shard that stops would refuse for ever
                 # The same id again: JetStream stores it once, whether or not it has it already.
+                self.retries += 1
                 log.warning("batch.retry", subject=shard.subject, entries=len(batch.entries), error=repr(error))
                 await asyncio.sleep(_RETRY_SECONDS)
         batch.expiry.cancel()
@@ -197,6 +212,8 @@ class Shards(Generic[Waiter]):
             else:
                 self._schedule(shard, self._loop.time())
         self.stored(waiters)
+        self.sizes.add(len(batch.entries))
+        self.latency.add(self._loop.time() - batch.opened_at)
 
     def _take_waiters(self, batch: _Batch[Waiter]) -> list[Waiter]:
         waiters, batch.waiters = batch.waiters, []

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -58,8 +59,7 @@ class _Waiting:
     answer: Answer
     export: Export
     left: int
-    rejected: int
-    reason: str
+    content: "_Content"
 
 
 class Telemetry:
@@ -78,6 +78,12 @@ class Telemetry:
         self._max_held = settings.max_telemetry_waiting_bytes
         self._retry_seconds = settings.telemetry_retry_after_seconds
         self._count = settings.uplink_shards
+        self.requests: Counter[tuple[str, int]] = Counter()
+        """Requests by signal and status of the answer."""
+        self.records: Counter[tuple[str, str]] = Counter()
+        """Log records, metrics and spans by signal and outcome: taken or refused, with their request."""
+        self.rejected: Counter[str] = Counter()
+        """Log records, data points and spans that a request was taken without."""
         self._shards: Shards[_Waiting] = Shards(
             publish,
             [telemetry_pb2.TelemetryBatch(shard=number, gateway=gateway) for number in range(self._count)],
@@ -148,12 +154,12 @@ class Telemetry:
             self._fail(answer, export, 500, "internal error")
 
     def _put(self, answer: Answer, export: Export, content: "_Content") -> None:
-        waiting = _Waiting(answer, export, len(content.pieces), content.rejected, content.reason)
+        waiting = _Waiting(answer, export, len(content.pieces), content)
         if not content.pieces:
             self._succeed(waiting)
             return
         if self._shards.is_full:
-            self._fail(answer, export, 503, "busy, come again later")
+            self._fail(answer, export, 503, "busy, come again later", content.records)
             return
         now = time.time_ns()
         for uid, piece in content.pieces:
@@ -172,15 +178,20 @@ class Telemetry:
         for waiting in requests:
             if waiting.left > 0:
                 waiting.left = -1  # what else is stored of it is told again by the client
-                self._fail(waiting.answer, waiting.export, 503, "could not be stored in time")
+                reason = "could not be stored in time"
+                self._fail(waiting.answer, waiting.export, 503, reason, waiting.content.records)
 
-    @staticmethod
-    def _succeed(waiting: _Waiting) -> None:
-        export = waiting.export
-        body = otlp.success(export.signal, export.is_json, waiting.rejected, waiting.reason)
+    def _succeed(self, waiting: _Waiting) -> None:
+        export, content = waiting.export, waiting.content
+        self.requests[export.signal.name, 200] += 1
+        self.records[export.signal.name, "taken"] += content.records
+        self.rejected[export.signal.name] += content.rejected
+        body = otlp.success(export.signal, export.is_json, content.rejected, content.reason)
         waiting.answer(200, body, (("content-type", export.content_type),))
 
-    def _fail(self, answer: Answer, export: Export, status: int, reason: str) -> None:
+    def _fail(self, answer: Answer, export: Export, status: int, reason: str, records: int = 0) -> None:
+        self.requests[export.signal.name, status] += 1
+        self.records[export.signal.name, "refused"] += records
         headers = (("content-type", export.content_type), *(self.retry_after() if status == 503 else ()))
         answer(status, export.failure(status, reason), headers)
 
@@ -198,6 +209,7 @@ class _Content:
 
     pieces: list[tuple[bytes, bytes]]
     """Agent and serialized request, each small enough for an entry, issued tokens masked."""
+    records: int
     rejected: int
     reason: str
 
@@ -220,4 +232,4 @@ def _read(export: Export, body: bytes) -> _Content:
         *([f"{nameless} {signal.noun}: {_NO_INSTANCE}"] if nameless else []),
         *([f"{too_large} {signal.noun}: {_TOO_LARGE}"] if too_large else []),
     ]
-    return _Content(pieces, nameless + too_large, "; ".join(reasons))
+    return _Content(pieces, otlp.count(signal, request), nameless + too_large, "; ".join(reasons))

@@ -10,11 +10,15 @@ from flowgate.rpc.v1 import policies_pb2 as policies_rpc
 from flowgate.rpc.v1 import supervisor_control_pb2 as rpc
 from flowgate.rpc.v1 import telemetry_pb2 as telemetry_rpc
 from flowgate.uplink.v1 import uplink_pb2
+from flowkit import contracts
 from flowkit.bus import Bus
 from flowkit.db import Connection
 from flowkit.owner import Routes, serve
-from flowkit.service import Ready
+from flowkit.service import Running
+from flowkit.standing import Standing
 from flowkit.telemetry import get_log
+from supervisor_control import metrics
+from supervisor_control.domain.policies import FACET
 from supervisor_control.handlers import operations, policies, supervisors, telemetry
 from supervisor_control.handlers.control import Control
 from supervisor_control.settings import Settings
@@ -61,11 +65,14 @@ def routes(settings: Settings) -> Routes[Control]:
             (600.0, operations.delete_old_operations),
         ],
         exports=telemetry.exported,
+        standing=[Standing(contracts.AGENT_DESIRED, lambda key: key.endswith(f".{FACET}"), policies.standing)],
+        counters=[metrics.COMMANDS],
+        figures=metrics.figures,
     )
 
 
 @asynccontextmanager
-async def lifespan(settings: Settings) -> AsyncIterator[Ready]:
+async def lifespan(settings: Settings) -> AsyncIterator[Running]:
     """Run supervisor-control while the block is open."""
 
     def on(bus: Bus, connection: Connection) -> Control:
@@ -76,5 +83,5 @@ async def lifespan(settings: Settings) -> AsyncIterator[Ready]:
             "telemetry.not_offered",
             why="FLOWGATE_SUPERVISOR_CONTROL_TELEMETRY_URL is not set: agents are not asked for logs and metrics",
         )
-    async with serve("supervisor-control", settings, on, routes(settings)) as ready:
-        yield ready
+    async with serve("supervisor-control", settings, on, routes(settings)) as running:
+        yield running

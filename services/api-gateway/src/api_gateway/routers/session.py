@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from api_gateway.answers import answer, refusals
 from api_gateway.auth import SESSION_PATH, cookie_session
+from api_gateway.metrics import HttpMetrics
 from api_gateway.problems import problem
 from api_gateway.schemas.values import ApiModel
 from api_gateway.sessions import COOKIE, SECURE_COOKIE, Session, Sessions
@@ -68,6 +69,8 @@ async def sign_in(request: Request, sessions: SessionsDep, credential: SignIn) -
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return problem(request, 403, "Sign in from a page of this site.")
     which = sessions.which(credential.token.get_secret_value())
+    metrics: HttpMetrics = request.app.state.metrics
+    metrics.sign_ins.labels("refused" if which is None else "begun").inc()
     if which is None:
         log.info("session.refused", client=request.client and request.client.host)
         return problem(request, 401, "This is not the admin token; agents' enrollment tokens open nothing here.")

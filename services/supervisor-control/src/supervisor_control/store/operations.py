@@ -127,6 +127,14 @@ class OperationStore:
         )
         return [row["operation_id"] for row in rows]
 
+    async def sizes(self) -> tuple[int, int, int]:
+        """Operations that are not over, and their waiting and running targets."""
+        row = await self._connection.fetchrow(
+            "SELECT count(*), coalesce(sum(waiting), 0), coalesce(sum(running), 0) FROM operations"
+            " WHERE waiting > 0 OR running > 0"
+        )
+        return (int(row[0]), int(row[1]), int(row[2])) if row is not None else (0, 0, 0)
+
     async def running(self, operation_id: UUID, order_ids: Sequence[UUID]) -> list[Target]:
         """Running targets of an operation that these commands or deliveries belong to."""
         rows = await self._connection.fetch(
