@@ -133,6 +133,7 @@ def test_each_service_knows_what_it_needs_and_no_more(nowhere: Path):
         assert "admin" not in given
         assert secrets.admin_token not in values
         assert secrets.enrollment_token not in values
+        assert secrets.metrics_token not in values
         assert secrets.postgres not in values
     assert len({spec.health_port for spec in specs.values()}) == 5
     assert migration_environment(secrets, url)["FLOWGATE_DATABASE_PASSWORD_CONFIG_PUSH"] == secrets.config_push

@@ -343,6 +343,6 @@ def test_servers_of_ones_own_are_used_instead(data_dir: Path):
         EmbeddedPostgres(data_dir / "pg", durable=False) as postgres,
         up(data_dir / "data", free_ports(), FLOWGATE_NATS_URL=bus.url, FLOWGATE_DATABASE_URL=postgres.url) as one,
     ):
-        assert set(one.processes()) == {"flowgate", "services"}
+        assert set(one.processes()) == {"flowgate", "services", "metrics"}
         assert (one.connection()["nats_url"], one.connection()["database_url"]) == (bus.url, postgres.url)
         assert one.call("/fleet/summary").json()["total"] == 0

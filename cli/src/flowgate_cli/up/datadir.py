@@ -14,6 +14,7 @@ from flowkit import tokens
 from flowkit.embedded.process import write_private
 
 TOKEN_BYTES = 32
+_LATER = frozenset({"telemetry_key", "metrics_token"})  # secrets that older folders lack
 
 
 def _password() -> str:
@@ -22,12 +23,13 @@ def _password() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """Everything made up at the first start and kept since: two tokens, the key that telemetry tokens are made with,
-    and a password for each account."""
+    """Everything made up at the first start and kept since: tokens, the key that telemetry tokens are made with, and a
+    password for each account."""
 
     admin_token: str = field(default_factory=lambda: tokens.mint(tokens.ADMIN))
     enrollment_token: str = field(default_factory=lambda: tokens.mint(tokens.ENROLLMENT))
     telemetry_key: str = field(default_factory=_password)
+    metrics_token: str = field(default_factory=lambda: tokens.mint(tokens.METRICS))
     nats: str = field(default_factory=_password)
     nats_events: str = field(default_factory=_password)
     postgres: str = field(default_factory=_password)
@@ -95,8 +97,8 @@ class DataDir:
             kept = Secrets(**{name: str(stored[name]) for name in Secrets.__slots__ if name in stored})
         except (OSError, ValueError, TypeError) as error:
             raise CommandError(f"cannot read {path}: {error!r}") from None
-        if missing := [name for name in Secrets.__slots__ if name not in stored and name != "telemetry_key"]:
+        if missing := [name for name in Secrets.__slots__ if name not in stored and name not in _LATER]:
             raise CommandError(f"{path} lacks {', '.join(missing)}")
-        if "telemetry_key" not in stored:  # a folder from before there was one
+        if not stored.keys() >= _LATER:  # a folder from before there were these
             write_private(path, json.dumps(asdict(kept), indent=2) + "\n")
         return kept

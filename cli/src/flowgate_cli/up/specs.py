@@ -63,6 +63,11 @@ class ServiceSpec:
         return self.name.replace("-", "_")
 
     @property
+    def metrics_url(self) -> str:
+        """Where its figures are, for who has the token."""
+        return f"http://127.0.0.1:{self.health_port}/metrics"
+
+    @property
     def is_ingress(self) -> bool:
         """Whether it is one of those that stop first: nothing is to come in any more."""
         return self.name in INGRESS
@@ -87,6 +92,7 @@ def service_specs(options: Options, secrets: Secrets, nats_url: str, database_ur
                 **{key: value for key, value in os.environ.items() if key not in _WITHHELD},
                 "FLOWGATE_NATS_URL": nats_url,
                 f"{prefix}HEALTH_PORT": str(port),
+                "FLOWGATE_METRICS_TOKEN_SHA256": _digests(secrets.metrics_token, "FLOWGATE_METRICS_TOKEN_SHA256"),
                 **_own(name, number, options, secrets, database_url, prefix),
             }
             instance = name if options.replicas == 1 else f"{name}-{number + 1}"
@@ -100,13 +106,11 @@ _WITHHELD = frozenset({"FLOWGATE_DATABASE_URL", "FLOWGATE_TOKEN", "FLOWGATE_API_
 
 def _own(name: str, number: int, options: Options, secrets: Secrets, database_url: str, prefix: str) -> dict[str, str]:
     if name == "opamp-gateway":
-        more = os.environ.get(f"{prefix}ENROLLMENT_TOKEN_SHA256", "")
-        hashes = [_sha256(secrets.enrollment_token), *filter(None, [more])]
         return {
             f"{prefix}HOST": options.opamp_host,
             f"{prefix}PORT": str(options.opamp_port + number),
             f"{prefix}PATH": OPAMP_PATH,
-            f"{prefix}ENROLLMENT_TOKEN_SHA256": ",".join(hashes),
+            f"{prefix}ENROLLMENT_TOKEN_SHA256": _digests(secrets.enrollment_token, f"{prefix}ENROLLMENT_TOKEN_SHA256"),
             f"{prefix}TELEMETRY_KEY": secrets.telemetry_key,
             # One machine's few agents may come back all at once, and a stop has 10 s for everything.
             f"{prefix}DRAIN_SECONDS": os.environ.get(f"{prefix}DRAIN_SECONDS", "0.5"),
@@ -154,6 +158,11 @@ def external(environment: Mapping[str, str] = os.environ) -> tuple[str, str, str
     names = ("FLOWGATE_NATS_URL", "FLOWGATE_EVENTS_NATS_URL", "FLOWGATE_DATABASE_URL")
     nats_url, events_url, database_url = (environment.get(name, "") for name in names)
     return nats_url, events_url, database_url
+
+
+def _digests(token: str, setting: str) -> str:
+    """The digest of this token, and those that the environment gives for the same setting."""
+    return ",".join([_sha256(token), *filter(None, [os.environ.get(setting, "")])])
 
 
 def _sha256(text: str) -> str:

@@ -158,10 +158,12 @@ class Stack:
     def _record(self) -> None:
         """Write down which process is what, for scripts and for people who look."""
         services: dict[str, list[int]] = {}
+        metrics: dict[str, list[str]] = {}
         for child in self._children:
             services.setdefault(child.spec.name, []).append(child.pid or 0)
+            metrics.setdefault(child.spec.name, []).append(child.spec.metrics_url)
         servers = {kept.name: kept.server.pid for kept in self._servers}
-        record = {"flowgate": os.getpid(), **servers, "services": services}
+        record = {"flowgate": os.getpid(), **servers, "services": services, "metrics": metrics}
         write_private(self.data.processes, json.dumps(record, indent=2) + "\n")
 
 

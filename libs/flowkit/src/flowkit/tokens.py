@@ -5,6 +5,7 @@
 | `fga_` | the operator plane |
 | `fge_` | OpAMP, for agents that come into the fleet |
 | `fgt_` | own telemetry (OTLP) of one agent, nothing else |
+| `fgm_` | /metrics of the services |
 """
 
 import base64
@@ -13,12 +14,12 @@ import hmac
 import re
 import secrets
 
-ADMIN, ENROLLMENT, TELEMETRY = "fga_", "fge_", "fgt_"
+ADMIN, ENROLLMENT, TELEMETRY, METRICS = "fga_", "fge_", "fgt_", "fgm_"
 _SECRET_BYTES = 32
 _UID_BYTES, _MAC_BYTES = 16, 24
 
-_ISSUED = re.compile(r"fg[aet]_[A-Za-z0-9_-]{20,}")
-_ISSUED_BYTES = re.compile(rb"fg[aet]_[A-Za-z0-9_-]{20,}")
+_ISSUED = re.compile(r"fg[aetm]_[A-Za-z0-9_-]{20,}")
+_ISSUED_BYTES = re.compile(rb"fg[aetm]_[A-Za-z0-9_-]{20,}")
 
 
 def mint(prefix: str) -> str:
