@@ -248,6 +248,12 @@ async def test_the_state_of_a_supervisor_tells_connection_and_crashes(control: C
     assert known.supervisor_started_at.ToDatetime(tzinfo=UTC) == NOW
     assert (known.recent_starts, known.recent_crashes, known.is_crash_looping) == (1, 3, True)
     assert (known.is_connected, known.crash_window_seconds) == (True, 600)
+    summary = await handlers.get_supervisor_summary(
+        control, rpc.GetSupervisorSummaryRequest(), NOW + timedelta(seconds=5)
+    )
+    assert (dict(summary.by_collector_state), list(summary.crash_looping)) == ({"crashed": 1}, [str(UID)])
+    later = NOW + timedelta(seconds=610)
+    assert not (await handlers.get_supervisor_summary(control, rpc.GetSupervisorSummaryRequest(), later)).crash_looping
     lost = uplink_pb2.DISCONNECT_REASON_CLOSED
     await report(control, opamp_pb2.AgentToServer(), kind=uplink_pb2.ENTRY_KIND_DISCONNECTED, reason=lost)
     answer = await handlers.get_supervisor(control, rpc.GetSupervisorRequest(instance_id=str(UID)), NOW)

@@ -36,6 +36,7 @@ def routes(settings: Settings) -> Routes[Control]:
         rpc={
             rpc.GetSupervisorRequest: supervisors.get_supervisor,
             rpc.ListSupervisorsRequest: supervisors.list_supervisors,
+            rpc.GetSupervisorSummaryRequest: supervisors.get_supervisor_summary,
             rpc.RequestRestartRequest: supervisors.request_restart,
             rpc.GetCommandRequest: supervisors.get_command,
             telemetry_rpc.ListLogsRequest: telemetry.list_logs,

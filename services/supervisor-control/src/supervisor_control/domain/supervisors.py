@@ -14,7 +14,7 @@ from opamp.v1 import opamp_pb2
 from opamp.v1.opamp_pb2 import AgentCapabilities, CommandType
 
 ACCEPTS_RESTART: int = AgentCapabilities.AgentCapabilities_AcceptsRestartCommand
-_KEPT = (
+KEPT = (
     ACCEPTS_RESTART
     | opamp.SUPERVISOR_BITS
     | AgentCapabilities.AgentCapabilities_ReportsOwnLogs
@@ -115,7 +115,7 @@ class LogRecord:
 
 def is_kept(capabilities: int) -> bool:
     """Whether an agent with these capabilities is any business of this service."""
-    return bool(capabilities & _KEPT)
+    return bool(capabilities & KEPT)
 
 
 def collector_state(health: opamp_pb2.ComponentHealth) -> str:

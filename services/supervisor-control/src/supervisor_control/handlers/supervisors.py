@@ -240,6 +240,17 @@ async def list_supervisors(
     return rpc.ListSupervisorsResponse(supervisors=await _answers(control, known, now))
 
 
+async def get_supervisor_summary(
+    control: Control, request: rpc.GetSupervisorSummaryRequest, now: datetime
+) -> rpc.GetSupervisorSummaryResponse:
+    """Counts over all supervisors, and which collectors crash again and again."""
+    crashed = await control.store.crashed_since(now - timedelta(seconds=control.crash_loop.seconds))
+    return rpc.GetSupervisorSummaryResponse(
+        by_collector_state=await control.store.count_by_collector_state(domain.KEPT),
+        crash_looping=[str(one.instance_uid) for one in crashed if control.crash_loop.is_seen(one, now)],
+    )
+
+
 async def get_command(control: Control, request: rpc.GetCommandRequest, now: datetime) -> rpc.GetCommandResponse:
     """One command."""
     command = await control.store.command(_uuid(request.command_id, "command"))

@@ -70,6 +70,22 @@ class SupervisorStore:
         )
         return {row["instance_uid"]: _supervisor(row) for row in rows}
 
+    async def crashed_since(self, since: datetime) -> list[Supervisor]:
+        """Supervisors whose collector has crashed since then."""
+        rows = await self._connection.fetch(
+            f"SELECT {_ALL} FROM supervisors WHERE (history -> 'crashes' ->> -1)::float8 >= $1", since.timestamp()
+        )
+        return [_supervisor(row) for row in rows]
+
+    async def count_by_collector_state(self, kept: int) -> dict[str, int]:
+        """Numbers of connected supervisors that have one of these capabilities, by the state of their collector."""
+        rows = await self._connection.fetch(
+            "SELECT collector_state, count(*) AS number FROM supervisors WHERE is_connected AND capabilities & $1 <> 0"
+            " GROUP BY collector_state",
+            kept,
+        )
+        return {row["collector_state"]: row["number"] for row in rows}
+
     async def ensure(self, instance_uids: Sequence[UUID]) -> None:
         """Make rows for agents that have none: what the agent reports and what the registry tells of it come in either
         order, and the second has to find the first."""

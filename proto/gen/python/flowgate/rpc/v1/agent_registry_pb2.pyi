@@ -244,3 +244,47 @@ class GetFleetSummaryResponse(_message.Message):
     by_health: _containers.ScalarMap[str, int]
     by_version: _containers.ScalarMap[str, int]
     def __init__(self, total: _Optional[int] = ..., by_mode: _Optional[_Mapping[str, int]] = ..., by_status: _Optional[_Mapping[str, int]] = ..., by_health: _Optional[_Mapping[str, int]] = ..., by_version: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class ListComponentsRequest(_message.Message):
+    __slots__ = ("instance_ids",)
+    INSTANCE_IDS_FIELD_NUMBER: _ClassVar[int]
+    instance_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, instance_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ComponentSet(_message.Message):
+    __slots__ = ("available_components", "instance_ids")
+    AVAILABLE_COMPONENTS_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_IDS_FIELD_NUMBER: _ClassVar[int]
+    available_components: bytes
+    instance_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, available_components: _Optional[bytes] = ..., instance_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListComponentsResponse(_message.Message):
+    __slots__ = ("sets",)
+    SETS_FIELD_NUMBER: _ClassVar[int]
+    sets: _containers.RepeatedCompositeFieldContainer[ComponentSet]
+    def __init__(self, sets: _Optional[_Iterable[_Union[ComponentSet, _Mapping]]] = ...) -> None: ...
+
+class ListLabelsRequest(_message.Message):
+    __slots__ = ("q", "limit")
+    Q_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    q: str
+    limit: int
+    def __init__(self, q: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class FleetLabel(_message.Message):
+    __slots__ = ("key", "value", "gateways")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    GATEWAYS_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    value: str
+    gateways: int
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ..., gateways: _Optional[int] = ...) -> None: ...
+
+class ListLabelsResponse(_message.Message):
+    __slots__ = ("labels",)
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    labels: _containers.RepeatedCompositeFieldContainer[FleetLabel]
+    def __init__(self, labels: _Optional[_Iterable[_Union[FleetLabel, _Mapping]]] = ...) -> None: ...

@@ -113,6 +113,25 @@ class ListSupervisorsResponse(_message.Message):
     supervisors: _containers.RepeatedCompositeFieldContainer[Supervisor]
     def __init__(self, supervisors: _Optional[_Iterable[_Union[Supervisor, _Mapping]]] = ...) -> None: ...
 
+class GetSupervisorSummaryRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetSupervisorSummaryResponse(_message.Message):
+    __slots__ = ("by_collector_state", "crash_looping")
+    class ByCollectorStateEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    BY_COLLECTOR_STATE_FIELD_NUMBER: _ClassVar[int]
+    CRASH_LOOPING_FIELD_NUMBER: _ClassVar[int]
+    by_collector_state: _containers.ScalarMap[str, int]
+    crash_looping: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, by_collector_state: _Optional[_Mapping[str, int]] = ..., crash_looping: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class RequestRestartRequest(_message.Message):
     __slots__ = ("instance_id", "gateway_id", "actor")
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
