@@ -15,6 +15,8 @@ from typing import Any
 import httpx2
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent / "support"))  # importlib mode looks nowhere itself
+
 
 @dataclass
 class Flowgate:

@@ -3,127 +3,28 @@
 import asyncio
 import itertools
 import os
-import random
 import signal
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 import asyncpg
 import httpx2
-import nats
 import pytest
-import websockets
-from google.protobuf.message import Message
-from websockets.asyncio.client import ClientConnection, connect
+from counting import CountingAgent, backlog, outboxes, read_stream
 
 from flowgate.agent.v1 import events_pb2 as agent_facts
 from flowgate.config.v1 import events_pb2 as config_facts
-from flowkit import contracts
-from flowkit.testing import SUPERVISOR, eventually, make_description
-from opamp.v1 import opamp_pb2
-from opamp.v1.opamp_pb2 import RemoteConfigStatuses, ServerToAgentFlags
+from flowkit.testing import eventually
 
 pytestmark = pytest.mark.system
 
 AGENTS = 200
 PUSHED_TO = 20  # agents that get configurations
 SERVICES = ("opamp-gateway", "agent-registry", "config-push", "supervisor-control", "api-gateway")
-FULL_STATE = ServerToAgentFlags.ServerToAgentFlags_ReportFullState
 CONFIG = (
     "receivers: {nop: {}}\nexporters: {nop: {}}\nservice: {pipelines: {logs: {receivers: [nop], exporters: [nop]}}}\n"
 )
-
-
-class CountingAgent:
-    """An agent whose every report is told apart by its last_error, so that each is one fact in the fleet's history.
-
-    Attributes:
-        answered: numbers of the reports that were answered without an error.
-        offers: config_hash of each offer that came.
-    """
-
-    def __init__(self, number: int, urls: list[str], headers: dict[str, str]) -> None:
-        self.uid = uuid4()
-        self.answered: list[int] = []
-        self.offers: list[bytes] = []
-        self._name = f"host-{number}"
-        self._url = urls[number % len(urls)]
-        self._headers = headers
-        self._sequence = itertools.count()
-        self._numbers = itertools.count(1)
-        self._status = opamp_pb2.RemoteConfigStatus()
-        self._is_full_wanted = True
-        self._unanswered: deque[int] = deque()  # numbers in the order they were sent; 0 for what is no report
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Report until told to stop; reconnect as real agents do, without a full state unless asked for."""
-        while not stop.is_set():
-            try:
-                async with connect(
-                    self._url, additional_headers=self._headers, compression=None, ping_interval=None, open_timeout=5
-                ) as socket:
-                    self._unanswered.clear()
-                    listening = asyncio.create_task(self._listen(socket))
-                    while not stop.is_set() and not listening.done():
-                        await self._report(socket)
-                        await asyncio.sleep(random.uniform(0.1, 0.3))
-                    if stop.is_set() and not listening.done():
-                        await asyncio.sleep(1.0)
-                    listening.cancel()
-                    await asyncio.gather(listening, return_exceptions=True)
-            except (OSError, TimeoutError, websockets.WebSocketException):
-                await asyncio.sleep(random.uniform(0.1, 0.5))
-
-    async def _report(self, socket: ClientConnection) -> None:
-        number = next(self._numbers)
-        message = self._message()
-        message.health.last_error = str(number)
-        message.health.start_time_unix_nano = 10**18
-        if self._is_full_wanted:
-            message.agent_description.CopyFrom(make_description(service__name="counting", host__name=self._name))
-            message.remote_config_status.CopyFrom(self._status)
-            message.effective_config.SetInParent()
-            self._is_full_wanted = False
-        await self._send(socket, message, number)
-
-    async def _send(self, socket: ClientConnection, message: opamp_pb2.AgentToServer, number: int) -> None:
-        self._unanswered.append(number)
-        await socket.send(b"\0" + message.SerializeToString())
-
-    def _message(self) -> opamp_pb2.AgentToServer:
-        return opamp_pb2.AgentToServer(
-            instance_uid=self.uid.bytes, sequence_num=next(self._sequence), capabilities=SUPERVISOR
-        )
-
-    async def _listen(self, socket: ClientConnection) -> None:
-        """Take frames. An offer may be a reply or come by itself, nobody can tell: it answers nothing here, so that
-        at most as many reports count as answered as were."""
-        async for frame in socket:
-            assert isinstance(frame, bytes)
-            reply = opamp_pb2.ServerToAgent.FromString(frame[1:])
-            if reply.flags & FULL_STATE:
-                self._is_full_wanted = True
-            if reply.HasField("remote_config"):
-                await self._apply(socket, reply.remote_config)
-            elif self._unanswered:
-                number = self._unanswered.popleft()
-                if reply.HasField("error_response"):
-                    self._is_full_wanted = True
-                elif number:
-                    self.answered.append(number)
-
-    async def _apply(self, socket: ClientConnection, offer: opamp_pb2.AgentRemoteConfig) -> None:
-        self.offers.append(offer.config_hash)
-        for state in (
-            RemoteConfigStatuses.RemoteConfigStatuses_APPLYING,
-            RemoteConfigStatuses.RemoteConfigStatuses_APPLIED,
-        ):
-            self._status = opamp_pb2.RemoteConfigStatus(last_remote_config_hash=offer.config_hash, status=state)
-            message = self._message()
-            message.remote_config_status.CopyFrom(self._status)
-            await self._send(socket, message, 0)
 
 
 async def push_until(stop: asyncio.Event, agents: list[CountingAgent], running: Any) -> list[str]:
@@ -152,47 +53,6 @@ async def kill_one(running: Any, service: str) -> None:
     victim = running.pids(service)[0]
     os.kill(victim, signal.SIGKILL)
     await eventually(lambda: victim not in running.pids(service) and all(running.pids(service)), seconds=20)
-
-
-async def read_stream(url: str, stream: str) -> list[tuple[str, Message]]:
-    """All facts of a stream with their ids."""
-    connection = await nats.connect(url)
-    try:
-        jetstream = connection.jetstream()
-        last = (await jetstream.stream_info(stream)).state.last_seq
-        subscription = await jetstream.subscribe(contracts.streams()[stream].subjects[0], ordered_consumer=True)
-        found: list[tuple[str, Message]] = []
-        while last:
-            message = await subscription.next_msg(timeout=10)
-            assert message.headers is not None
-            found.append((message.headers["ce-id"], contracts.decode_event(message.subject, message.data)))
-            if message.metadata.sequence.stream >= last:
-                break
-        return found
-    finally:
-        await connection.close()
-
-
-async def outboxes(url: str) -> int:
-    """Rows that wait to be published."""
-    connection = await asyncpg.connect(url)
-    try:
-        counts = [
-            await connection.fetchval(f"SELECT count(*) FROM {schema}.outbox")
-            for schema in ("agent_registry", "config_push", "supervisor_control")
-        ]
-    finally:
-        await connection.close()
-    return sum(counts)
-
-
-async def backlog(url: str) -> int:
-    """Batches of the uplink that somebody has not handled."""
-    connection = await nats.connect(url)
-    try:
-        return int((await connection.jetstream().stream_info(contracts.UPLINK)).state.messages)
-    finally:
-        await connection.close()
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
