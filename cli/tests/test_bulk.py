@@ -99,9 +99,21 @@ def test_a_label_is_key_and_value(text: str):
         options.pair(text)
 
 
+def test_the_admin_token_is_printed_for_signing_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Nothing but the token, for a clipboard; where there is none, what to do."""
+    Connection(api_url="http://flowgate", admin_token="fga_x").write(tmp_path / "connection.json")
+    result = CliRunner().invoke(app, ["admin-token", "--data-dir", str(tmp_path)])
+    assert (result.exit_code, result.output) == (0, "fga_x\n")
+    monkeypatch.setenv("FLOWGATE_API_URL", "http://flowgate")
+    monkeypatch.delenv("FLOWGATE_TOKEN", raising=False)
+    result = CliRunner().invoke(app, ["admin-token"])
+    assert isinstance(result.exception, CommandError) and "set FLOWGATE_TOKEN" in str(result.exception)
+
+
 @pytest.mark.parametrize(
     "command",
-    [[group] for group in ("tokens", "operations")]
+    [["admin-token"]]
+    + [[group] for group in ("tokens", "operations")]
     + [["tokens", name] for name in ("create", "list", "revoke")]
     + [["operations", name] for name in ("restart", "push", "list", "show", "cancel")],
     ids=" ".join,

@@ -25,6 +25,7 @@ app.add_typer(tokens.app, name="tokens")
 agents.app.command("diagnose", epilog=agents.EXIT_CODES)(diagnosis.diagnose)
 agents.app.command("logs", epilog=agents.EXIT_CODES)(logs.logs)
 app.command("status")(agents.status)
+app.command("admin-token")(tokens.admin_token)
 
 
 def run() -> None:

@@ -93,6 +93,14 @@ def revoke_token(
     typer.echo(f"{revoked['name']} is revoked ({revoked['uses']} agents came with it)")
 
 
+def admin_token(connection: ConnectionOption = None, data_dir: DataDirOption = None) -> None:
+    """Print the admin token, with which people sign in to the UI."""
+    token = connections.find(connection, data_dir).admin_token
+    if not token:
+        raise CommandError("there is no admin token here; set FLOWGATE_TOKEN, or name the data folder of `flowgate up`")
+    typer.echo(token)
+
+
 def _token_id(api: Api, wanted: str) -> str:
     try:
         return str(UUID(wanted))

@@ -31,8 +31,7 @@ export function SignInForm({ onDone }: { onDone?: () => void }) {
           label="Admin token"
           description={
             <>
-              <Code>flowgate up</Code> wrote it as <Code>admin_token</Code> into <Code>connection.json</Code> of its data
-              folder.
+              <Code>flowgate admin-token</Code> prints it where <Code>flowgate up</Code> runs.
             </>
           }
           value={token}
