@@ -72,7 +72,7 @@ export function AgentOverview({ gateway }: { gateway: Gateway }) {
                   </>
                 ) : (
                   <>
-                    {gateway.transport} from <RelativeTime at={gateway.connected_at} />
+                    {gateway.transport === 'http' ? 'HTTP polls' : 'WebSocket'} since <RelativeTime at={gateway.connected_at} />
                   </>
                 ),
               ],

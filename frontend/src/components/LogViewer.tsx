@@ -180,7 +180,8 @@ export function LogViewer({ id, name }: { id: string; name: string }) {
 
 function Record({ record }: { record: LogRecord }) {
   const at = record.timestamp
-  const more = Object.entries(record.attributes)
+  // Where in its source a collector logs is in the download; here it hides what is said.
+  const more = Object.entries(record.attributes).filter(([key]) => !key.startsWith('code.'))
   return (
     <>
       <time className={classes.time} dateTime={at ?? undefined} title={at ? exactly(at) : undefined}>

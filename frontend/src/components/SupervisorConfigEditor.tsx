@@ -12,6 +12,8 @@ interface Props {
   /** Under what the text is kept until it is sent. */
   draftKey: string
   initial: string
+  /** What the target has got, when that is not what one began with. */
+  sent?: string
   height?: number | string
   /** What runs now, to compare with. */
   effective?: string
@@ -30,7 +32,7 @@ const NONE: Problem[] = []
 
 /** A collector's configuration: completed and checked as one types, compared with what runs, never lost. */
 export default function SupervisorConfigEditor(props: Props) {
-  const { draftKey, initial, height = '58vh', effective, available = NOTHING, agent, refusals = NONE, onChange, replacement } = props
+  const { draftKey, initial, sent = props.initial, height = '58vh', effective, available = NOTHING, agent, refusals = NONE, onChange, replacement } = props
   const [first] = useState(() => draft(draftKey) ?? initial)
   const [text, setText] = useState(first)
   const [view, setView] = useState('edit')
@@ -52,9 +54,9 @@ export default function SupervisorConfigEditor(props: Props) {
   const change = useCallback(
     (next: string) => {
       setText(next)
-      keepDraft(draftKey, next === initial ? null : next)
+      keepDraft(draftKey, next === sent ? null : next)
     },
-    [draftKey, initial],
+    [draftKey, sent],
   )
   useEffect(() => onChange(text, problems), [onChange, text, problems])
 
@@ -77,7 +79,7 @@ export default function SupervisorConfigEditor(props: Props) {
           />
         )}
         <Group gap="xs" role="status" aria-label="Checks">
-          {text !== initial && <span className="fg-pill">not sent yet</span>}
+          {text !== sent && <span className="fg-pill">not sent yet</span>}
           {errors > 0 && (
             <span className="fg-pill" data-tone="bad">
               {errors} {errors === 1 ? 'error' : 'errors'}

@@ -33,7 +33,11 @@ export function told(event: FleetEvent): Told {
     case 'agent.reidentified':
       return { text: 'came back under a new instance_uid', tone: 'calm', detail: text(event.instance_id) }
     case 'agent.gateway-updated':
-      return { text: 'was renamed or labelled', tone: 'calm', detail: text(event.name) }
+      return {
+        text: 'has this name and these labels',
+        tone: 'calm',
+        detail: [text(event.name), ...entries(event.labels).map(([key, value]) => `${key}=${value}`)].filter(Boolean).join(', '),
+      }
     case 'agent.gateway-removed':
       return { text: 'was taken out of the fleet', tone: 'warn' }
     case 'config.delivery-state-changed':
@@ -42,7 +46,9 @@ export function told(event: FleetEvent): Told {
       return { text: 'runs with another configuration', tone: 'calm', detail: short(text(event.effective_hash)) }
     case 'supervisor.status-changed':
       return {
-        text: event.is_crash_looping ? 'collector crashes again and again' : `collector is ${text(event.collector_state) ?? 'unknown'}`,
+        text: event.is_crash_looping
+          ? 'has a collector that crashes again and again'
+          : `has a collector that is ${text(event.collector_state) ?? 'unknown'}`,
         tone: event.is_crash_looping || ['crashed', 'unhealthy'].includes(text(event.collector_state) ?? '') ? 'bad' : 'calm',
         detail: error,
       }

@@ -16,3 +16,11 @@ export function withoutSupervisor(text: string): string {
   if (document.hasIn(['service', 'telemetry'])) document.deleteIn(['service', 'telemetry'])
   return document.toString({ lineWidth: 0 })
 }
+
+/** Whether a configuration lets anything run; a text that is no YAML counts as one that does. */
+export function hasPipelines(text: string): boolean {
+  const document = parseDocument(text, { logLevel: 'silent' })
+  if (document.errors.length) return true
+  const pipelines = isMap(document.contents) ? document.getIn(['service', 'pipelines']) : undefined
+  return isMap(pipelines) && pipelines.items.length > 0
+}

@@ -15,7 +15,8 @@ import SupervisorConfigEditor from '../components/SupervisorConfigEditor'
 import type { Problem } from '../editor/checks'
 import { keepDraft } from '../editor/drafts'
 import type { Components } from '../editor/schema'
-import { withoutSupervisor } from '../editor/effective'
+import { hasPipelines, withoutSupervisor } from '../editor/effective'
+import { exampleOf } from '../editor/example'
 import { type AgentConfig, type AgentVersion, ApiError, type Gateway, supervisorApi } from '../services/api'
 import { keys, queries } from '../services/queries'
 
@@ -74,7 +75,10 @@ function Editor({ gateway, config, version }: { gateway: Gateway; config: AgentC
   const [replacement, setReplacement] = useState<{ text: string }>()
   const send = useMutation({
     mutationFn: (text: string) => supervisorApi.pushConfig(id, text),
-    onSuccess: () => queryClient.invalidateQueries({ queryKey: keys.agent(id) }),
+    onSuccess: () => {
+      keepDraft(id, null)
+      return queryClient.invalidateQueries({ queryKey: keys.agent(id) })
+    },
   })
   const delivery = useQuery({
     queryKey: [...keys.agent(id), 'delivery', send.data?.delivery_id],
@@ -83,6 +87,7 @@ function Editor({ gateway, config, version }: { gateway: Gateway; config: AgentC
     refetchInterval: (query) => (OVER.includes(query.state.data?.state ?? '') ? false : 1000),
   })
   const state = delivery.data?.state ?? send.data?.state
+  const sent = send.data ? (send.variables ?? initial) : initial
   const refusals = useMemo<Problem[]>(() => {
     const found: Problem[] = []
     if (send.error instanceof ApiError) {
@@ -99,7 +104,6 @@ function Editor({ gateway, config, version }: { gateway: Gateway; config: AgentC
     return found
   }, [send.error, send.variables, delivery.data, now.text])
   const change = useCallback((text: string, problems: Problem[]) => setNow({ text, problems }), [])
-  if (state === 'applied' && send.variables === now.text) keepDraft(id, null)
 
   const errors = now.problems.filter((one) => one.severity === 'error' && !refusals.includes(one)).length
   const reason =
@@ -133,6 +137,7 @@ function Editor({ gateway, config, version }: { gateway: Gateway; config: AgentC
       <SupervisorConfigEditor
         draftKey={id}
         initial={initial}
+        sent={sent}
         effective={effective}
         available={available}
         agent={gateway.name}
@@ -145,9 +150,14 @@ function Editor({ gateway, config, version }: { gateway: Gateway; config: AgentC
           <Group gap="sm">
             <AgentStatusBadge status={gateway.status} />
             {gateway.status === 'offline' && <Text size="sm">It gets the configuration when it is back.</Text>}
-            {now.text !== initial && (
-              <Button variant="subtle" onClick={() => setReplacement({ text: initial })}>
+            {now.text !== sent && (
+              <Button variant="subtle" onClick={() => setReplacement({ text: sent })}>
                 Undo all changes
+              </Button>
+            )}
+            {!hasPipelines(now.text) && exampleOf(available) && (
+              <Button variant="subtle" onClick={() => setReplacement({ text: exampleOf(available)! })}>
+                Start from an example
               </Button>
             )}
             {effective && now.text !== withoutSupervisor(effective) && (
