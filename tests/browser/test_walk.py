@@ -1,10 +1,18 @@
 """What people do in the UI, walked as they would, in light and dark, under the real Content-Security-Policy."""
 
+import os
 import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+import kubernetes_validate
 import pytest
+import yaml
 from browser_visit import Visit
-from interop_agents import Extension, Fleet, Supervisor
+from interop_agents import Extension, Supervisor
 from interop_configs import UNSTARTABLE, good
 from interop_flowgate import FlowGate
 from playwright.async_api import Locator, expect
@@ -260,23 +268,65 @@ async def test_completion(visit: Visit, flowgate: FlowGate, supervisor: Supervis
     await expect(page.locator(".suggest-widget").get_by_text("debug").first).to_be_visible()
 
 
-async def test_onboarding(visit: Visit, flowgate: FlowGate, fleet: Fleet) -> None:
-    """Commands with a fresh token; the agent that uses it is seen to arrive."""
+@contextmanager
+def typed(script: str, binaries: Path, folder: Path) -> Iterator[None]:
+    """What the page says is typed on a host, with its folders below `folder`, by somebody who may sudo."""
+    programs = folder / "bin"
+    programs.mkdir(parents=True)
+    (programs / "sudo").write_text('#!/bin/sh\nexec "$@"\n')
+    (programs / "sudo").chmod(0o755)
+    (programs / "opampsupervisor").symlink_to(binaries / "opampsupervisor")
+    script = script.replace("/etc/", f"{folder}/etc/").replace("/var/", f"{folder}/var/")
+    script = script.replace("/usr/bin/otelcol-contrib", str(binaries / "fgcol"))
+    environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+    with (folder / "host.log").open("wb") as log:
+        host = subprocess.Popen(
+            ["bash", "-ec", script], stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+    try:
+        yield
+    finally:
+        os.killpg(host.pid, signal.SIGINT)
+        host.wait(30)
+
+
+async def test_onboarding(visit: Visit, flowgate: FlowGate, binaries: Path, tmp_path: Path) -> None:
+    """Commands with a fresh token, typed as they are; the agent that they bring is seen to arrive."""
     page = visit.page
     await visit.go("/onboarding")
     await page.get_by_role("button", name=re.compile("^Make the commands")).click()
-    commands = page.get_by_label("Write /etc/opampsupervisor/config.yaml", exact=True)
-    text = await commands.inner_text()
-    assert flowgate.connection["opamp_url"] in text
-    token = re.search(r"Bearer (fge_[\w-]+)", text)
-    assert token
-    await expect(page.get_by_text("Waiting for its first connection")).to_be_visible()
+    write_it = page.get_by_label("Write the supervisor's configuration, which only root may read", exact=True)
+    run_it = page.get_by_label("Run the supervisor", exact=True)
+    script = await write_it.inner_text() + "\n" + await run_it.inner_text()
+    assert flowgate.connection["opamp_url"] in script and "Bearer fge_" in script
+    await expect(page.get_by_text("Waiting for its first connection")).to_be_in_viewport()
     await visit.look("onboarding")
-    agent = fleet.supervisor(flowgate, "ws", token=token[1])
-    await expect(page.get_by_text("has connected")).to_be_visible(timeout=SOON)
-    await visit.look("onboarding-arrived")
-    await page.get_by_role("link", name="Look at it").click()
-    await expect(page).to_have_url(re.compile(await agent.instance_id()))
+    with typed(script, binaries, tmp_path):
+        await expect(page.get_by_text("has connected")).to_be_visible(timeout=SOON)
+        await visit.look("onboarding-arrived")
+        await page.get_by_role("link", name="Look at it").click()
+        await expect(page.get_by_role("button", name="Restart via Supervisor")).to_be_enabled(timeout=SOON)
+    assert (tmp_path / "etc/opampsupervisor/config.yaml").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("mode", ["Manage it", "Watch it"])
+async def test_onboarding_in_kubernetes(visit: Visit, mode: str) -> None:
+    """What is applied is valid, and what is added to a configuration is YAML."""
+    page = visit.page
+    await visit.go("/onboarding")
+    await page.get_by_text(mode).click()
+    await page.get_by_text("Kubernetes", exact=True).click()
+    await page.get_by_role("button", name=re.compile("^Make the commands")).click()
+    first = page.get_by_role("region", name="Run this there").locator("pre").first
+    await expect(first).to_be_visible()
+    blocks = await page.get_by_role("region", name="Run this there").locator("pre").all_inner_texts()
+    if mode == "Watch it":
+        assert yaml.safe_load(blocks[0])["service"] == {"extensions": ["opamp"]}
+        return
+    assert re.search(r"--from-literal=token=fge_[\w-]+", blocks[0])
+    manifest = yaml.safe_load(blocks[1].partition("<<'EOF'\n")[2].partition("\nEOF")[0])
+    kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+    await visit.look("onboarding-kubernetes")
 
 
 async def test_enrollment_tokens(visit: Visit) -> None:

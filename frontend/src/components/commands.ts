@@ -50,56 +50,98 @@ export interface Step {
   text: string
 }
 
-/** The steps, in order. */
-export function steps(choice: Choice): Step[] {
-  const { mode, platform } = choice
+/** What has to be there before. */
+export function needs({ mode, platform }: Choice): string {
+  if (platform === 'docker') return "Needs FlowGate's collector image: `docker build -t flowgate-gateway gateway` in FlowGate's repository."
+  if (platform === 'kubernetes' && mode === 'supervisor') {
+    return "Needs FlowGate's collector image where the cluster can pull it: build the folder gateway, push it, and name it in the manifest."
+  }
   if (mode === 'supervisor') {
-    const yaml = supervisorYaml(choice, platform === 'linux' ? '/usr/bin/otelcol-contrib' : '/otelcol', '/var/lib/opampsupervisor')
-    if (platform === 'linux') {
-      return [
-        { title: 'Write /etc/opampsupervisor/config.yaml', text: yaml },
-        { title: 'Let only root read it, and run the supervisor', text: 'sudo chmod 600 /etc/opampsupervisor/config.yaml\nsudo opampsupervisor --config /etc/opampsupervisor/config.yaml' },
-      ]
-    }
-    if (platform === 'docker') {
-      return [
-        {
-          title: "Run FlowGate's collector image under the supervisor",
-          text: `docker run -d --name gateway --restart unless-stopped \\
-  -e USE_SUPERVISOR=true \\
-  -e FLOWGATE_OPAMP_ENDPOINT=${choice.url} \\
-  -e FLOWGATE_ENROLLMENT_TOKEN=${choice.token} \\
-  -v gateway-storage:/var/lib/opampsupervisor \\
-  flowgate-gateway`,
-        },
-      ]
-    }
-    return [
-      { title: 'Keep the configuration as a secret', text: `kubectl create secret generic opampsupervisor --from-file=supervisor.yaml=/dev/stdin <<'EOF'\n${yaml}EOF` },
-      { title: 'Mount it at /etc/opampsupervisor and run the supervisor as the container', text: 'command: ["/usr/local/bin/opampsupervisor", "--config", "/etc/opampsupervisor/supervisor.yaml"]' },
-    ]
+    return "Needs opampsupervisor and a collector on the host, both from the OpenTelemetry Collector's releases; a collector elsewhere than at /usr/bin/otelcol-contrib goes into agent.executable."
   }
-  const yaml = extensionYaml(choice)
-  if (platform === 'linux') {
-    return [
-      { title: "Add this to the collector's configuration", text: yaml },
-      { title: 'Start the collector with it', text: 'sudo systemctl restart otelcol-contrib' },
-    ]
-  }
+  return 'Needs a collector that was built with opampextension, as otelcol-contrib is.'
+}
+
+const SUPERVISOR_FOLDER = '/etc/opampsupervisor'
+const STORAGE = '/var/lib/opampsupervisor'
+
+function image({ mode, url }: Choice): string {
+  return `            - {name: USE_SUPERVISOR, value: "${mode === 'supervisor'}"}
+            - {name: FLOWGATE_OPAMP_ENDPOINT, value: "${url}"}
+            - name: FLOWGATE_ENROLLMENT_TOKEN
+              valueFrom: {secretKeyRef: {name: flowgate-enrollment, key: token}}`
+}
+
+function manifest(choice: Choice): string {
+  return `apiVersion: apps/v1
+kind: StatefulSet
+metadata:
+  name: gateway
+spec:
+  serviceName: gateway
+  selector: {matchLabels: {app: gateway}}
+  template:
+    metadata:
+      labels: {app: gateway}
+    spec:
+      containers:
+        - name: gateway
+          image: flowgate-gateway
+          env:
+${image(choice)}
+          volumeMounts:
+            - {name: storage, mountPath: ${STORAGE}}
+  volumeClaimTemplates:
+    - metadata: {name: storage}
+      spec:
+        accessModes: [ReadWriteOnce]
+        resources: {requests: {storage: 100Mi}}
+`
+}
+
+/** The steps, in order; what is to be typed is complete. */
+export function steps(choice: Choice): Step[] {
+  const { mode, platform, url, token } = choice
   if (platform === 'docker') {
     return [
       {
-        title: "Run FlowGate's collector image in extension mode",
+        title: "Run FlowGate's collector image",
         text: `docker run -d --name gateway --restart unless-stopped \\
-  -e FLOWGATE_OPAMP_ENDPOINT=${choice.url} \\
-  -e FLOWGATE_ENROLLMENT_TOKEN=${choice.token} \\
-  -v gateway-storage:/var/lib/opampsupervisor \\
-  flowgate-gateway`,
+  -e USE_SUPERVISOR=${mode === 'supervisor'} \\
+  -e FLOWGATE_OPAMP_ENDPOINT=${url} \\
+  -e FLOWGATE_ENROLLMENT_TOKEN=${token} \\
+  -v gateway-storage:${STORAGE} \\
+  flowgate-gateway
+`,
       },
     ]
   }
-  return [
-    { title: "Add this to the collector's configuration (its ConfigMap)", text: yaml },
-    { title: 'Roll the collector', text: 'kubectl rollout restart daemonset/otel-collector' },
-  ]
+  if (mode === 'supervisor') {
+    if (platform === 'kubernetes') {
+      return [
+        { title: 'Keep the token as a secret', text: `kubectl create secret generic flowgate-enrollment --from-literal=token=${token}\n` },
+        { title: "Run FlowGate's collector image under its supervisor", text: `kubectl apply -f - <<'EOF'\n${manifest(choice)}EOF\n` },
+      ]
+    }
+    return [
+      {
+        title: "Write the supervisor's configuration, which only root may read",
+        text: `sudo install -d -m 700 ${SUPERVISOR_FOLDER} ${STORAGE}
+sudo install -m 600 /dev/stdin ${SUPERVISOR_FOLDER}/config.yaml <<'EOF'
+${supervisorYaml(choice, '/usr/bin/otelcol-contrib', STORAGE)}EOF
+`,
+      },
+      { title: 'Run the supervisor', text: `sudo opampsupervisor --config ${SUPERVISOR_FOLDER}/config.yaml\n` },
+    ]
+  }
+  const yaml = extensionYaml(choice)
+  return platform === 'linux'
+    ? [
+        { title: "Add this to the collector's configuration", text: yaml },
+        { title: 'Start the collector with it', text: 'sudo systemctl restart otelcol-contrib\n' },
+      ]
+    : [
+        { title: "Add this to the collector's configuration (its ConfigMap)", text: yaml },
+        { title: 'Roll the collector', text: 'kubectl rollout restart daemonset/otel-collector\n' },
+      ]
 }

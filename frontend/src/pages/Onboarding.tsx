@@ -3,7 +3,7 @@ import { IconCircleCheck } from '@tabler/icons-react'
 import { useMutation, useQuery } from '@tanstack/react-query'
 import { type ReactNode, useCallback, useEffect, useState } from 'react'
 import { Link } from 'react-router'
-import { type Choice, steps } from '../components/commands'
+import { type Choice, needs, steps } from '../components/commands'
 import { CopyBlock } from '../components/CopyBlock'
 import { ModeBadge } from '../components/ModeBadge'
 import { Page } from '../components/Page'
@@ -85,6 +85,7 @@ export default function Onboarding() {
         <Step number={3} title="Run this there">
           {make.data ? (
             <Stack gap="sm">
+              <Text size="sm">{needs({ mode, platform, url, token: '' })}</Text>
               {steps({ mode, platform, url, token: make.data.token }).map((step) => (
                 <div key={step.title}>
                   <Text size="sm" fw={600} mb={4}>
@@ -113,9 +114,12 @@ export default function Onboarding() {
           )}
         </Step>
         {make.data && (
-          <Step number={4} title="It appears here">
-            <Arrival tokenId={make.data.token_id} />
-          </Step>
+          // In view however long the commands are.
+          <div style={{ position: 'sticky', bottom: 12 }}>
+            <Step number={4} title="It appears here">
+              <Arrival tokenId={make.data.token_id} />
+            </Step>
+          </div>
         )}
       </Stack>
     </Page>
