@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 PACKAGES := proto libs/flowkit services/opamp-gateway services/agent-registry services/config-push services/supervisor-control services/api-gateway cli
 DATA ?= flowgate-data
 
-.PHONY: help setup run ui types test lint fmt proto lock bench env clean
+.PHONY: help setup run ui types test test-kubernetes lint fmt proto lock bench env clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 17
 
 setup: $(VENV)/.ready ## make .venv with everything in it, flowgate included
 
@@ -35,6 +35,9 @@ test: setup ## lint and every test, the real supervisor and collector included
 	$(BIN)/python frontend/tool.py check
 	$(BIN)/python frontend/tool.py test
 	$(BIN)/python -m pytest $(ARGS)
+
+test-kubernetes: setup ## the Helm chart on a real cluster in namespaces of its own, under load (root on Linux)
+	$(BIN)/python tests/kubernetes/run.py $(ARGS)
 
 lint: setup ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 """`make test-kubernetes`: build what the tests need, then run them in namespaces of their own.
 
-Outside: programs and images are built, each once per content. Inside: network, mount and process namespaces that end with
-everything in them when the tests end, however they do; what a cluster leaves besides, cgroups and files, is removed here.
+Outside, programs and images are built, each once per content. Inside are network, mount and process namespaces that end
+with everything in them when the tests end, however they do. What a cluster leaves besides, cgroups and files, goes here.
 """
 
 import contextlib
@@ -90,7 +90,7 @@ def _images(peers: Path, programs: Path) -> Path:
         images = builder.build_all()
         with tempfile.TemporaryDirectory() as context:
             shutil.copy(programs / "pause", context)
-            (Path(context) / "Dockerfile").write_text("FROM scratch\nCOPY pause /pause\nENTRYPOINT [\"/pause\"]\n")
+            (Path(context) / "Dockerfile").write_text('FROM scratch\nCOPY pause /pause\nENTRYPOINT ["/pause"]\n')
             docker.run("build", "--tag", "flowgate-test/pause", context)
         names = [images.services, images.nats, images.postgres, images.gateway, "flowgate-test/pause"]
         ids = docker.run("image", "inspect", "--format", "{{.Id}} {{.Size}}", *names).stdout

@@ -38,9 +38,7 @@ class Cluster:
             AssertionError: it failed, and `check` was not False.
         """
         command = [str(self._programs / "kubectl"), "--kubeconfig", str(self.kubeconfig), *arguments]
-        done = subprocess.run(
-            command, input=text, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS
-        )
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS)
         assert done.returncode == 0 or not check, f"kubectl {' '.join(arguments)}: {done.stderr[-2000:]}"
         return done.stdout
 

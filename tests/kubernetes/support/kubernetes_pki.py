@@ -36,16 +36,12 @@ def make(folder: Path) -> None:
             "-subj", subject,
         )  # fmt: skip
         (folder / f"{name}.kubeconfig").write_text(json.dumps(_kubeconfig(folder, name)))
-    subprocess.run(
-        ["openssl", "genrsa", "-out", "accounts.key", "2048"], cwd=folder, check=True, capture_output=True
-    )
+    subprocess.run(["openssl", "genrsa", "-out", "accounts.key", "2048"], cwd=folder, check=True, capture_output=True)
 
 
 def _openssl(folder: Path, arguments: str, *more: str) -> None:
     key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30"
-    subprocess.run(
-        ["openssl", *arguments.split(), *more, *key.split()], cwd=folder, check=True, capture_output=True
-    )
+    subprocess.run(["openssl", *arguments.split(), *more, *key.split()], cwd=folder, check=True, capture_output=True)
 
 
 def _kubeconfig(folder: Path, name: str) -> dict[str, object]:
