@@ -8,7 +8,7 @@ DATA ?= flowgate-data
 .PHONY: help setup run ui types test test-kubernetes lint fmt proto lock bench env clean
 
 help: ## show this list
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 17
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
 
 setup: $(VENV)/.ready ## make .venv with everything in it, flowgate included
 

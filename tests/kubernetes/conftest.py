@@ -43,7 +43,7 @@ else:
 
     @pytest.fixture(scope="session")
     def load(release: Release) -> Iterator[Load]:
-        """300 agents that report once a second, and people who ask the API; each agent has been answered."""
+        """300 agents that report every few seconds, and people who ask the API; each agent has been answered."""
         opamp_url = release.service_url("agents").replace("http://", "ws://") + "/v1/opamp"
         tokens = release.secret("flowgate-tokens")
         with Load(AGENTS, opamp_url, release.service_url("api"), tokens, release.bus_urls()) as running:

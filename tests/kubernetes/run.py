@@ -1,7 +1,7 @@
 """`make test-kubernetes`: build what the tests need, then run them in namespaces of their own.
 
-Outside, programs and images are built, each once per content. Inside are network, mount and process namespaces that end
-with everything in them when the tests end, however they do. What a cluster leaves besides, cgroups and files, goes here.
+Outside, programs and images are built, each once per content. Inside are network, mount and process namespaces that
+end with everything in them when the tests end, however they do. What a cluster leaves besides is removed here.
 """
 
 import contextlib

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from kubernetes_load import Load
+from kubernetes_load import PAUSE, Load
 from kubernetes_release import CHART, NAMESPACE, SERVICES, Release, eventually, is_ready
 from kubernetes_report import Steps
 
@@ -106,14 +106,15 @@ def test_autoscaler_follows_the_load(release: Release, load: Load, steps: Steps)
             f"{at}.kind=hpa",
             f"{at}.min=1",
             f"{at}.max=3",
+            f"{at}.cpu=40",
             f"{at}.behavior.scaleDown.stabilizationWindowSeconds=5",
             f"{at}.behavior.scaleDown.policies=null",
         )
-        load.set_pause((0.1, 0.3))
+        load.set_pause((0.7, 1.3))
         eventually(lambda: len(release.ready("opamp-gateway")) == 3, "three gateways", 180)
         load.set_pause((8, 12))
         eventually(lambda: len(release.pods("opamp-gateway")) == 1, "one gateway", 240)
-        load.set_pause((0.7, 1.3))
+        load.set_pause(PAUSE)
         release.upgrade(f"{at}.kind=none", "services.opamp-gateway.replicas=1")
         release.settled("opamp-gateway", 1)
 

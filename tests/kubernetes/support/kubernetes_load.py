@@ -17,6 +17,7 @@ from flowkit import contracts
 
 Value = TypeVar("Value")
 
+PAUSE = (3.0, 5.0)  # seconds between two reports of an agent; with copies on three servers, two cores have their fill
 ASK_SECONDS = 0.1  # between two requests of one client
 SHOWN_SECONDS = 0.5  # between two looks at who is shown offline
 
@@ -44,7 +45,7 @@ class Load:
 
     def __init__(self, agents: int, opamp_url: str, api_url: str, tokens: dict[str, str], bus_urls: list[str]) -> None:
         headers = {"Authorization": f"Bearer {tokens['enrollment-token']}"}
-        self.agents = [CountingAgent(number, [opamp_url], headers, (0.7, 1.3)) for number in range(agents)]
+        self.agents = [CountingAgent(number, [opamp_url], headers, PAUSE) for number in range(agents)]
         self.failures: list[str] = []
         self.shown_offline: set[tuple[int, str]] = set()
         self.books = Books(bus_urls)
