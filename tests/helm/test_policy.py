@@ -331,3 +331,14 @@ def test_versions_agree() -> None:
     versions.add(yaml.safe_load((root / "deploy" / "helm" / "flowgate" / "Chart.yaml").read_text())["appVersion"])
     versions.update(re.findall(r"ARG FLOWGATE_VERSION=(\S+)", (root / "deploy" / "docker" / "Dockerfile").read_text()))
     assert len(versions) == 1
+
+
+def test_metrics_that_autoscalers_go_by_are_there() -> None:
+    """Each name in the chart is one that a service gives."""
+    root = Path(__file__).parents[2]
+    chart = root / "deploy" / "helm" / "flowgate"
+    texts = [path.read_text() for path in [chart / "values.yaml", *(chart / "examples").glob("*.yaml")]]
+    named = set(re.findall(r"\bflowgate_(?:opamp|consumer|uplink|outbox)_\w+", " ".join(texts)))
+    sources = [path.read_text() for folder in ("libs", "services") for path in (root / folder).glob("**/src/**/*.py")]
+    assert named == {"flowgate_opamp_agents", "flowgate_consumer_lag"}
+    assert [name for name in named if not any(f'"{name}"' in source for source in sources)] == []

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,7 @@ APT = {
     "/usr/lib/cni/ptp": "containernetworking-plugins",
 }
 CGROUPS = Path("/sys/fs/cgroup")
+GONE_SECONDS = 30.0
 
 
 def main(arguments: list[str]) -> int:
@@ -120,10 +122,12 @@ def _cgroup() -> Iterator[str]:
                     (group / file).write_text((group.parent / file).read_text())
         yield f"/{name}"
     finally:
-        for group in made:
-            for folder, _, _ in os.walk(group, topdown=False):
+        deadline = time.monotonic() + GONE_SECONDS  # processes that were killed are in their groups until they are gone
+        while (left := [group for group in made if group.exists()]) and time.monotonic() < deadline:
+            for folder in (folder for group in left for folder, _, _ in os.walk(group, topdown=False)):
                 with contextlib.suppress(OSError):
                     Path(folder).rmdir()
+            time.sleep(0.1)
 
 
 if __name__ == "__main__":
