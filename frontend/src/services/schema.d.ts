@@ -172,6 +172,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/fleet/labels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Labels
+         * @description Labels that there are in the fleet, with how many gateways have each.
+         */
+        get: operations["listFleetLabels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/fleet/summary": {
         parameters: {
             query?: never;
@@ -181,7 +201,7 @@ export interface paths {
         };
         /**
          * Get Summary
-         * @description Counts by mode, status, health, version and state of the latest configuration.
+         * @description Counts by mode, status, health, version, state of the latest configuration and state of supervised collectors.
          */
         get: operations["getFleetSummary"];
         put?: never;
@@ -785,6 +805,26 @@ export interface paths {
         get: operations["listFleet"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ui/agents/components": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask Components
+         * @description What several agents were built with, as they reported it: those that were built alike together.
+         */
+        post: operations["askComponents"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1442,6 +1482,51 @@ export interface components {
             status: string | null;
         };
         /**
+         * ComponentSet
+         * @description What agents that were built alike were built with.
+         */
+        ComponentSet: {
+            /**
+             * Agents
+             * @description How many they are.
+             */
+            agents: number;
+            /**
+             * Components
+             * @description Types of the components by kind; null for agents that did not tell.
+             */
+            components: {
+                [key: string]: string[];
+            } | null;
+            /**
+             * Instance Ids
+             * @description Which.
+             */
+            instance_ids: string[];
+        };
+        /**
+         * ComponentsQuestion
+         * @description Whose components are asked for.
+         */
+        ComponentsQuestion: {
+            /**
+             * Instance Ids
+             * @description The agents.
+             */
+            instance_ids: string[];
+        };
+        /**
+         * ComponentsResponse
+         * @description What several agents were built with.
+         */
+        ComponentsResponse: {
+            /**
+             * Items
+             * @description Those of most agents first. Agents that are not known are left out.
+             */
+            items: components["schemas"]["ComponentSet"][];
+        };
+        /**
          * ConfigFileBody
          * @description One file or object of a configuration.
          */
@@ -1956,6 +2041,38 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * FleetLabel
+         * @description A label that there is in the fleet.
+         */
+        FleetLabel: {
+            /**
+             * Gateways
+             * @description How many gateways have it.
+             */
+            gateways: number;
+            /**
+             * Key
+             * @description Key.
+             */
+            key: string;
+            /**
+             * Value
+             * @description Value.
+             */
+            value: string;
+        };
+        /**
+         * FleetLabelsResponse
+         * @description Labels of the fleet.
+         */
+        FleetLabelsResponse: {
+            /**
+             * Items
+             * @description Those of most gateways first.
+             */
+            items: components["schemas"]["FleetLabel"][];
+        };
+        /**
          * FleetSummaryResponse
          * @description The fleet in numbers.
          * @example {
@@ -1985,6 +2102,13 @@ export interface components {
          *         "unknown": 1
          *       },
          *       "partial": [],
+         *       "supervisors": {
+         *         "by_collector_state": {
+         *           "crashed": 1,
+         *           "running": 7
+         *         },
+         *         "crash_looping": 1
+         *       },
          *       "total": 12
          *     }
          */
@@ -2030,6 +2154,8 @@ export interface components {
              * @description Services that did not answer in time; their part is missing here. Usually empty.
              */
             partial: string[];
+            /** @description Supervisors; null when `partial` names supervisor-control. */
+            supervisors: components["schemas"]["SupervisorCounts"] | null;
             /**
              * Total
              * @description Gateways in the fleet.
@@ -3515,6 +3641,25 @@ export interface components {
             total: number;
         };
         /**
+         * SupervisorCounts
+         * @description Supervisors in numbers.
+         */
+        SupervisorCounts: {
+            /**
+             * By Collector State
+             * @description Connected supervisors by the state of their collector: starting, running, unhealthy, stopping, stopped or
+             *     crashed.
+             */
+            by_collector_state: {
+                [key: string]: number;
+            };
+            /**
+             * Crash Looping
+             * @description Agents whose collector crashes again and again; `crash_looping=true` lists them.
+             */
+            crash_looping: number;
+        };
+        /**
          * SupervisorProcess
          * @description The supervisor itself.
          */
@@ -4426,6 +4571,58 @@ export interface operations {
             };
         };
     };
+    listFleetLabels: {
+        parameters: {
+            query?: {
+                /** @description Labels at most. */
+                limit?: number;
+                /** @description Only those whose `key=value` holds this text. */
+                q?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FleetLabelsResponse"];
+                };
+            };
+            /** @description No or a wrong credential. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is wrong; `errors` says where. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service that is needed does not answer now; try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getFleetSummary: {
         parameters: {
             query?: never;
@@ -4469,6 +4666,8 @@ export interface operations {
             query?: {
                 /** @description Only those whose latest configuration is in this state; may be given several times. */
                 config_state?: ("pending" | "offered" | "applying" | "applied" | "failed")[];
+                /** @description true: only those whose collector crashes again and again under its supervisor. */
+                crash_looping?: boolean | null;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
                 /** @description true: only those that are healthy; false: only those that are not, or whose health is unknown. */
@@ -5329,6 +5528,8 @@ export interface operations {
             query?: {
                 /** @description Only those whose latest configuration is in this state; may be given several times. */
                 config_state?: ("pending" | "offered" | "applying" | "applied" | "failed")[];
+                /** @description true: only those whose collector crashes again and again under its supervisor. */
+                crash_looping?: boolean | null;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
                 /** @description true: only those that are healthy; false: only those that are not, or whose health is unknown. */
@@ -6209,6 +6410,8 @@ export interface operations {
             query?: {
                 /** @description Only those whose latest configuration is in this state; may be given several times. */
                 config_state?: ("pending" | "offered" | "applying" | "applied" | "failed")[];
+                /** @description true: only those whose collector crashes again and again under its supervisor. */
+                crash_looping?: boolean | null;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
                 /** @description true: only those that are healthy; false: only those that are not, or whose health is unknown. */
@@ -6471,6 +6674,8 @@ export interface operations {
             query?: {
                 /** @description Only those whose latest configuration is in this state; may be given several times. */
                 config_state?: ("pending" | "offered" | "applying" | "applied" | "failed")[];
+                /** @description true: only those whose collector crashes again and again under its supervisor. */
+                crash_looping?: boolean | null;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
                 /** @description true: only those that are healthy; false: only those that are not, or whose health is unknown. */
@@ -6507,6 +6712,66 @@ export interface operations {
             };
             /** @description No or a wrong credential. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is wrong; `errors` says where. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service that is needed does not answer now; try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    askComponents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ComponentsQuestion"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ComponentsResponse"];
+                };
+            };
+            /** @description No or a wrong credential. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than FlowGate takes. */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -320,8 +320,13 @@ async def test_status_and_summary_go_on_without_config_push(client: AsyncClient,
     """They are the registry's first of all."""
     summary = await get(client, "fleet/summary", FleetSummaryResponse)
     assert (summary["by_mode"], summary["partial"]) == ({"extension": 1, "supervisor": 1}, [])
-    owners.down.add("config-push")
-    assert (await get(client, "fleet/summary", FleetSummaryResponse))["by_config_state"] is None
+    assert summary["supervisors"]["crash_looping"] == 0
+    assert summary["supervisors"]["by_collector_state"]["running"] == 1
+    owners.down |= {"config-push", "supervisor-control"}
+    summary = await get(client, "fleet/summary", FleetSummaryResponse)
+    assert (summary["by_config_state"], summary["supervisors"]) == (None, None)
+    assert summary["partial"] == ["config-push", "supervisor-control"]
+    owners.down.remove("supervisor-control")
     status = await get(client, f"gateways/{SUPERVISED.gateway_id}/status", AgentStatusResponse)
     assert (status["config"], status["partial"]) == (None, ["config-push"])
 

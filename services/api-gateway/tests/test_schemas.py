@@ -229,7 +229,7 @@ def test_an_action_that_cannot_be_ordered_says_why() -> None:
 def test_a_summary_names_every_state_and_unknown_versions() -> None:
     """Zeroes are told, so that a chart does not lose its slices."""
     counts = registry.GetFleetSummaryResponse(total=2, by_mode={"extension": 2}, by_version={"": 1, "0.149.0": 1})
-    body = fleet.summary_json(counts, configs.GetConfigSummaryResponse(by_state={"applied": 1}), [])
+    body = fleet.summary_json(counts, configs.GetConfigSummaryResponse(by_state={"applied": 1}), None, [])
     fleet.FleetSummaryResponse.model_validate(body)
     assert body["by_mode"] == {"extension": 2, "supervisor": 0}
     assert body["by_version"] == {"unknown": 1, "0.149.0": 1}

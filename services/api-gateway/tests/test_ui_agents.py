@@ -2,8 +2,11 @@
 
 from httpx2 import AsyncClient
 
+from api_gateway.schemas.description import ComponentsResponse
+from api_gateway.schemas.fleet import FleetLabelsResponse
 from api_gateway.schemas.supervisor import UiAgentListResponse
-from api_gateway.testing import MemoryOwners
+from api_gateway.testing import MemoryOwners, make_gateway
+from opamp.v1 import opamp_pb2 as opamp
 
 FLEET = "/api/v1/ui/agents"
 
@@ -41,3 +44,44 @@ async def test_by_version_and_state_of_the_configuration(client: AsyncClient) ->
     assert [item["instance_id"] for item in found["items"]] == [managed]
     assert (await client.get("/api/v1/gateways", params={"config_state": "pending"})).json()["total"] == 1
     assert (await client.get(FLEET, params={"config_state": "lost"})).status_code == 422
+
+
+async def test_crash_loops_are_listed(client: AsyncClient, owners: MemoryOwners) -> None:
+    """supervisor-control knows which they are; with another owner's filter only those of both."""
+    assert (await client.get(FLEET, params={"crash_looping": True})).json()["total"] == 0
+    (supervisor,) = owners.supervisors.values()
+    supervisor.is_crash_looping = True
+    found = (await client.get(FLEET, params={"crash_looping": True})).json()
+    assert [item["instance_id"] for item in found["items"]] == [supervisor.instance_id]
+    assert (await client.get(FLEET, params={"crash_looping": True, "config_state": "failed"})).json()["total"] == 0
+
+
+async def test_components_of_many_are_one_answer(client: AsyncClient, owners: MemoryOwners) -> None:
+    """By type and kind, with how many have them; an agent that did not tell is no agent without components."""
+    silent, telling = (detail.gateway.instance_id for detail in owners.fleet.values())
+    owners.fleet["third"] = make_gateway(3)
+    third = owners.fleet["third"].gateway.instance_id
+    built = opamp.AvailableComponents(
+        components={"exporters": opamp.ComponentDetails(sub_component_map={"otlp": {}, "debug": {}})}
+    )
+    for detail in list(owners.fleet.values())[1:]:
+        detail.available_components = built.SerializeToString(deterministic=True)
+    response = await client.post(f"{FLEET}/components", json={"instance_ids": [silent, telling, third]})
+    ComponentsResponse.model_validate(response.json())
+    assert response.json()["items"] == [
+        {"agents": 2, "instance_ids": [telling, third], "components": {"exporters": ["debug", "otlp"]}},
+        {"agents": 1, "instance_ids": [silent], "components": None},
+    ]
+    assert (await client.post(f"{FLEET}/components", json={"instance_ids": ["no id"]})).status_code == 422
+
+
+async def test_labels_of_the_fleet(client: AsyncClient, owners: MemoryOwners) -> None:
+    """With how many gateways have each; found by a part."""
+    for detail in owners.fleet.values():
+        detail.gateway.labels["env"] = "prod"
+    detail.gateway.labels["team"] = "core"
+    body = (await client.get("/api/v1/fleet/labels")).json()
+    FleetLabelsResponse.model_validate(body)
+    assert body["items"][0] == {"key": "env", "value": "prod", "gateways": 2}
+    body = (await client.get("/api/v1/fleet/labels", params={"q": "m=co"})).json()
+    assert [item["key"] for item in body["items"]] == ["team"]

@@ -43,6 +43,8 @@ class Owners(Protocol):
     async def update_gateway(self, request: registry.UpdateGatewayRequest) -> registry.UpdateGatewayResponse: ...
     async def delete_gateway(self, request: registry.DeleteGatewayRequest) -> registry.DeleteGatewayResponse: ...
     async def get_fleet_summary(self, request: registry.GetFleetSummaryRequest) -> registry.GetFleetSummaryResponse: ...
+    async def list_components(self, request: registry.ListComponentsRequest) -> registry.ListComponentsResponse: ...
+    async def list_labels(self, request: registry.ListLabelsRequest) -> registry.ListLabelsResponse: ...
     async def assign_config(self, request: configs.AssignConfigRequest) -> configs.AssignConfigResponse: ...
     async def get_agent_config(self, request: configs.GetAgentConfigRequest) -> configs.GetAgentConfigResponse: ...
     async def list_deliveries(self, request: configs.ListDeliveriesRequest) -> configs.ListDeliveriesResponse: ...
@@ -54,6 +56,9 @@ class Owners(Protocol):
     async def list_supervisors(
         self, request: supervisors.ListSupervisorsRequest
     ) -> supervisors.ListSupervisorsResponse: ...
+    async def get_supervisor_summary(
+        self, request: supervisors.GetSupervisorSummaryRequest
+    ) -> supervisors.GetSupervisorSummaryResponse: ...
     async def request_restart(
         self, request: supervisors.RequestRestartRequest
     ) -> supervisors.RequestRestartResponse: ...
@@ -104,6 +109,12 @@ class RpcOwners:
     async def get_fleet_summary(self, request: registry.GetFleetSummaryRequest) -> registry.GetFleetSummaryResponse:
         return await self._ask(request, registry.GetFleetSummaryResponse)
 
+    async def list_components(self, request: registry.ListComponentsRequest) -> registry.ListComponentsResponse:
+        return await self._ask(request, registry.ListComponentsResponse)
+
+    async def list_labels(self, request: registry.ListLabelsRequest) -> registry.ListLabelsResponse:
+        return await self._ask(request, registry.ListLabelsResponse)
+
     async def assign_config(self, request: configs.AssignConfigRequest) -> configs.AssignConfigResponse:
         return await self._ask(request, configs.AssignConfigResponse)
 
@@ -126,6 +137,11 @@ class RpcOwners:
         self, request: supervisors.ListSupervisorsRequest
     ) -> supervisors.ListSupervisorsResponse:
         return await self._ask(request, supervisors.ListSupervisorsResponse)
+
+    async def get_supervisor_summary(
+        self, request: supervisors.GetSupervisorSummaryRequest
+    ) -> supervisors.GetSupervisorSummaryResponse:
+        return await self._ask(request, supervisors.GetSupervisorSummaryResponse)
 
     async def request_restart(self, request: supervisors.RequestRestartRequest) -> supervisors.RequestRestartResponse:
         return await self._ask(request, supervisors.RequestRestartResponse)

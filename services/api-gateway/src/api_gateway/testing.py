@@ -1,6 +1,7 @@
 """Owners and event streams in memory, for tests: they answer as the real ones do, and can be taken down."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from fnmatch import fnmatchcase
 
@@ -113,6 +114,32 @@ class MemoryOwners:
             answer.by_version[detail.gateway.version] += 1
         return answer
 
+    async def list_components(self, request: registry.ListComponentsRequest) -> registry.ListComponentsResponse:
+        """Agents with the same components together, most first."""
+        self._ask(AGENT_REGISTRY, request)
+        sets: dict[bytes, list[str]] = {}
+        for detail in self.fleet.values():
+            if detail.gateway.instance_id in request.instance_ids:
+                sets.setdefault(detail.available_components, []).append(detail.gateway.instance_id)
+        return registry.ListComponentsResponse(
+            sets=[
+                registry.ComponentSet(available_components=built, instance_ids=ids)
+                for built, ids in sorted(sets.items(), key=lambda item: -len(item[1]))
+            ]
+        )
+
+    async def list_labels(self, request: registry.ListLabelsRequest) -> registry.ListLabelsResponse:
+        """By a part of `key=value`."""
+        self._ask(AGENT_REGISTRY, request)
+        counts = Counter(
+            label
+            for detail in self.fleet.values()
+            for label in detail.gateway.labels.items()
+            if request.q.lower() in "=".join(label).lower()
+        )
+        labels = [registry.FleetLabel(key=key, value=value, gateways=n) for (key, value), n in counts.most_common()]
+        return registry.ListLabelsResponse(labels=labels[: request.limit or 100])
+
     async def assign_config(self, request: configs.AssignConfigRequest) -> configs.AssignConfigResponse:
         """409 without the capability, 422 for the text `:`."""
         self._ask(CONFIG_PUSH, request)
@@ -181,6 +208,17 @@ class MemoryOwners:
         self._ask(SUPERVISOR_CONTROL, request)
         known = [self.supervisors[uid] for uid in request.instance_ids if uid in self.supervisors]
         return supervisors.ListSupervisorsResponse(supervisors=known)
+
+    async def get_supervisor_summary(
+        self, request: supervisors.GetSupervisorSummaryRequest
+    ) -> supervisors.GetSupervisorSummaryResponse:
+        """All count as connected."""
+        self._ask(SUPERVISOR_CONTROL, request)
+        known = self.supervisors.values()
+        return supervisors.GetSupervisorSummaryResponse(
+            by_collector_state=Counter(one.collector_state for one in known),
+            crash_looping=[one.instance_id for one in known if one.is_crash_looping],
+        )
 
     async def request_restart(self, request: supervisors.RequestRestartRequest) -> supervisors.RequestRestartResponse:
         """409 without the capability."""

@@ -1,9 +1,10 @@
 """What one agent is: its version with the components that it was built with, and how it describes itself."""
 
-from typing import Any
+from typing import Annotated, Any
+from uuid import UUID
 
 from google.protobuf.message import DecodeError
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from api_gateway.schemas.values import ApiModel, attributes, capabilities
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
@@ -78,6 +79,31 @@ class AgentVersionResponse(ApiModel):
     """Components that it was built with, by kind and name; empty when it does not report them."""
 
 
+class ComponentsQuestion(ApiModel):
+    """Whose components are asked for."""
+
+    instance_ids: Annotated[list[UUID], Field(min_length=1, max_length=10_000)]
+    """The agents."""
+
+
+class ComponentSet(ApiModel):
+    """What agents that were built alike were built with."""
+
+    agents: int
+    """How many they are."""
+    instance_ids: list[str]
+    """Which."""
+    components: dict[str, list[str]] | None
+    """Types of the components by kind; null for agents that did not tell."""
+
+
+class ComponentsResponse(ApiModel):
+    """What several agents were built with."""
+
+    items: list[ComponentSet]
+    """Those of most agents first. Agents that are not known are left out."""
+
+
 class AgentDescriptionResponse(ApiModel):
     """An agent's description as it reported it, and what it can do."""
 
@@ -136,13 +162,29 @@ def details_tree(parts: Any) -> dict[str, Any]:
     }
 
 
+def components_json(found: registry.ListComponentsResponse) -> dict[str, Any]:
+    """A ComponentsResponse."""
+    items = []
+    for one in found.sets:
+        available = _available(one.available_components)
+        kinds = {kind: sorted(group.sub_component_map) for kind, group in sorted(available.components.items())}
+        items.append(
+            {"agents": len(one.instance_ids), "instance_ids": list(one.instance_ids), "components": kinds or None}
+        )
+    return {"items": items}
+
+
+def _available(reported: bytes) -> opamp.AvailableComponents:
+    try:
+        return opamp.AvailableComponents.FromString(reported)
+    except DecodeError:
+        return opamp.AvailableComponents()
+
+
 def version_json(detail: registry.GatewayDetail) -> dict[str, Any]:
     """An AgentVersionResponse."""
     gateway = detail.gateway
-    try:
-        available = opamp.AvailableComponents.FromString(detail.available_components)
-    except DecodeError:
-        available = opamp.AvailableComponents()
+    available = _available(detail.available_components)
     told = attributes(description_of(detail).non_identifying_attributes)
     system = told.get("os.description")
     return {

@@ -7,6 +7,37 @@ from pydantic import ConfigDict
 from api_gateway.schemas.values import ApiModel
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
 from flowgate.rpc.v1 import config_push_pb2 as configs
+from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
+
+_COLLECTOR_STATES = ("starting", "running", "unhealthy", "stopping", "stopped", "crashed")
+
+
+class SupervisorCounts(ApiModel):
+    """Supervisors in numbers."""
+
+    by_collector_state: dict[str, int]
+    """Connected supervisors by the state of their collector: starting, running, unhealthy, stopping, stopped or
+    crashed."""
+    crash_looping: int
+    """Agents whose collector crashes again and again; `crash_looping=true` lists them."""
+
+
+class FleetLabel(ApiModel):
+    """A label that there is in the fleet."""
+
+    key: str
+    """Key."""
+    value: str
+    """Value."""
+    gateways: int
+    """How many gateways have it."""
+
+
+class FleetLabelsResponse(ApiModel):
+    """Labels of the fleet."""
+
+    items: list[FleetLabel]
+    """Those of most gateways first."""
 
 
 class FleetSummaryResponse(ApiModel):
@@ -22,6 +53,7 @@ class FleetSummaryResponse(ApiModel):
                     "by_health": {"healthy": 9, "unhealthy": 2, "unknown": 1},
                     "by_version": {"0.149.0": 11, "unknown": 1},
                     "by_config_state": {"pending": 0, "offered": 0, "applying": 1, "applied": 6, "failed": 1},
+                    "supervisors": {"by_collector_state": {"running": 7, "crashed": 1}, "crash_looping": 1},
                     "partial": [],
                 }
             ]
@@ -41,6 +73,8 @@ class FleetSummaryResponse(ApiModel):
     by_config_state: dict[str, int] | None
     """By the state of the latest configuration; agents that never got one are not counted. Null when `partial` names
     config-push."""
+    supervisors: SupervisorCounts | None
+    """Supervisors; null when `partial` names supervisor-control."""
     partial: list[str]
     """Services that did not answer in time; their part is missing here. Usually empty."""
 
@@ -50,7 +84,10 @@ def _filled(names: tuple[str, ...], counts: Any) -> dict[str, int]:
 
 
 def summary_json(
-    fleet: registry.GetFleetSummaryResponse, config: configs.GetConfigSummaryResponse | None, partial: list[str]
+    fleet: registry.GetFleetSummaryResponse,
+    config: configs.GetConfigSummaryResponse | None,
+    supervised: supervisors.GetSupervisorSummaryResponse | None,
+    partial: list[str],
 ) -> dict[str, Any]:
     """A FleetSummaryResponse; `partial` names the owners that did not answer."""
     states = config and _filled(("pending", "offered", "applying", "applied", "failed"), config.by_state)
@@ -61,5 +98,15 @@ def summary_json(
         "by_health": _filled(("healthy", "unhealthy", "unknown"), fleet.by_health),
         "by_version": {version or "unknown": count for version, count in fleet.by_version.items()},
         "by_config_state": states,
+        "supervisors": supervised
+        and {
+            "by_collector_state": _filled(_COLLECTOR_STATES, supervised.by_collector_state),
+            "crash_looping": len(supervised.crash_looping),
+        },
         "partial": partial,
     }
+
+
+def labels_json(found: registry.ListLabelsResponse) -> dict[str, Any]:
+    """A FleetLabelsResponse."""
+    return {"items": [{"key": one.key, "value": one.value, "gateways": one.gateways} for one in found.labels]}

@@ -48,6 +48,8 @@ class GatewayFilters(ApiModel):
     """Only of this version, or `unknown` for those that did not say; may be given several times."""
     config_state: list[ConfigState] = Field([])
     """Only those whose latest configuration is in this state; may be given several times."""
+    crash_looping: bool | None = None
+    """true: only those whose collector crashes again and again under its supervisor."""
     sort: Sort = "name"
     """Order; a leading - turns it round."""
     limit: int = Field(100, ge=1, le=1000)
