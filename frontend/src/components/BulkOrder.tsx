@@ -1,8 +1,11 @@
-import { Alert, Button, Checkbox, Group, Loader, Modal, NumberInput, ScrollArea, Stack, Text } from '@mantine/core'
+import { Alert, Checkbox, Group, Loader, Modal, NumberInput, Radio, ScrollArea, Stack, Text } from '@mantine/core'
 import { useMutation, useQuery } from '@tanstack/react-query'
-import { lazy, Suspense, useState } from 'react'
+import { lazy, Suspense, useCallback, useMemo, useState } from 'react'
 import { useNavigate } from 'react-router'
-import { type NewOperation, operationApi } from '../services/api'
+import { lacks, type Problem, refusalsOf, shared } from '../editor/checks'
+import { keepDraft } from '../editor/drafts'
+import { fleetApi, type NewOperation, operationApi } from '../services/api'
+import { ActionButton } from './ActionButton'
 import { agents } from './counts'
 import { Failed, Loading } from './States'
 
@@ -30,33 +33,94 @@ export default function BulkOrder(props: Props) {
   )
 }
 
+const lackOf = (number: number, all: number) =>
+  `${agents(number)} of ${all.toLocaleString()} ${number === 1 ? 'has' : 'have'}`
+
 function Order({ action, ids, isEverything }: Props) {
   const navigate = useNavigate()
   const [atOnce, setAtOnce] = useState(1)
   const [stopOnFailure, setStopOnFailure] = useState(true)
-  const [config, setConfig] = useState('')
+  const [{ text: config, problems }, setConfig] = useState<{ text: string; problems: Problem[] }>({ text: '', problems: [] })
+  const [toLacking, setToLacking] = useState('')
+  const [force, setForce] = useState(false)
   const isPush = action === 'push_config'
-  const order: NewOperation = {
+  const order = {
     action,
-    instance_ids: ids,
     max_unavailable: atOnce,
     stop_on_failure: stopOnFailure,
-    dry_run: false,
-    ...(isPush ? { config } : {}),
-  }
+  } satisfies Partial<NewOperation>
   // The answer of a dry run with any valid text says who can take part; the text itself is checked when it is sent.
   const preview = useQuery({
     queryKey: ['dry-run', action, ids],
     queryFn: () =>
-      operationApi.begin({ ...order, dry_run: true, ...(isPush ? { config: 'receivers: {}' } : {}) }),
+      operationApi.begin({ ...order, instance_ids: ids, dry_run: true, ...(isPush ? { config: 'receivers: {}' } : {}) }),
     staleTime: 30_000,
   })
-  const begin = useMutation({
-    mutationFn: () => operationApi.begin(order),
-    onSuccess: (operation) => void navigate(`/operations/${operation.operation_id}`),
+  const targets = preview.data?.targets
+  const components = useQuery({
+    queryKey: ['components', ids],
+    queryFn: () => fleetApi.components(ids),
+    enabled: isPush,
+    staleTime: 60_000,
   })
-  const able = preview.data?.targets.filter((target) => target.state !== 'skipped').length
-  const skipped = preview.data?.targets.filter((target) => target.state === 'skipped') ?? []
+  const takingPart = useMemo(
+    () => new Set(targets?.filter((target) => target.state !== 'skipped').map((target) => target.instance_id)),
+    [targets],
+  )
+  const built = useMemo(
+    () =>
+      (components.data ?? [])
+        .map((one) => ({ ...one, instance_ids: one.instance_ids.filter((id) => takingPart.has(id)) }))
+        .filter((one) => one.instance_ids.length),
+    [components.data, takingPart],
+  )
+  const missing = useMemo(() => lacks(config, built), [config, built])
+  const lacking = useMemo(() => new Set(missing.flatMap((one) => one.instance_ids)), [missing])
+  const silent = built.reduce((sum, one) => sum + (one.components ? 0 : one.instance_ids.length), 0)
+  const offered = useMemo(() => shared(built), [built])
+  const isLeftOut = lacking.size > 0 && toLacking === 'leave-out'
+  const begin = useMutation({
+    mutationFn: (text: string) =>
+      operationApi.begin({
+        ...order,
+        instance_ids: isLeftOut ? ids.filter((id) => !lacking.has(id)) : ids,
+        dry_run: false,
+        ...(isPush ? { config: text } : {}),
+      }),
+    onSuccess: (operation) => {
+      if (isPush) keepDraft('bulk', null)
+      void navigate(`/operations/${operation.operation_id}`)
+    },
+  })
+  const refusals = useMemo(() => (begin.variables === config ? refusalsOf(begin.error) : []), [begin.error, begin.variables, config])
+  const marked = useMemo<Problem[]>(
+    () => [
+      ...refusals,
+      ...missing.map((one) => ({
+        severity: 'warning' as const,
+        message: `${lackOf(one.instance_ids.length, takingPart.size)} no ${one.kind.slice(0, -1)} “${one.type}”.`,
+        line: one.line,
+        column: one.column,
+        endColumn: one.endColumn,
+      })),
+    ],
+    [refusals, missing, takingPart.size],
+  )
+  const change = useCallback((text: string, found: Problem[]) => setConfig({ text, problems: found }), [])
+  const able = targets && takingPart.size - (isLeftOut ? lacking.size : 0)
+  const skipped = targets?.filter((target) => target.state === 'skipped') ?? []
+  const errors = isPush ? problems.filter((one) => one.severity === 'error' && !refusals.includes(one)).length : 0
+  const reason = !targets
+    ? 'Who can take part is not known yet'
+    : !able
+      ? 'No agent is left that can take part'
+      : isPush && !config.trim()
+        ? 'There is no configuration yet'
+        : errors && !force
+          ? `${errors} ${errors === 1 ? 'error is' : 'errors are'} left; correct them, or choose to send it all the same`
+          : lacking.size && !toLacking
+            ? `Say what to do with the ${agents(lacking.size)} that cannot run it`
+            : null
   return (
     <Stack gap="sm">
       <Text size="sm">
@@ -97,8 +161,35 @@ function Order({ action, ids, isEverything }: Props) {
       )}
       {isPush && (
         <Suspense fallback={<Loading rows={6} />}>
-          <SupervisorConfigEditor draftKey="bulk" initial="" height={320} onChange={setConfig} />
+          <SupervisorConfigEditor draftKey="bulk" initial="" height={320} offered={offered} refusals={marked} onChange={change} />
         </Suspense>
+      )}
+      {components.isError && (
+        <Failed error={components.error} what="What the agents were built with is not known" retry={() => void components.refetch()} />
+      )}
+      {missing.length > 0 && (
+        <Alert color="orange" title={`${lackOf(lacking.size, takingPart.size)} not all of its components`}>
+          <ul style={{ margin: 0, paddingLeft: 18 }} aria-label="Missing components">
+            {missing.map((one) => (
+              <li key={`${one.kind}/${one.type}`}>
+                {one.kind.slice(0, -1)} <b>{one.type}</b>, line {one.line}: {agents(one.instance_ids.length)} of{' '}
+                {takingPart.size.toLocaleString()} were not built with it
+              </li>
+            ))}
+          </ul>
+          <Radio.Group value={toLacking} onChange={setToLacking} label="These agents would refuse it" mt="xs">
+            <Group mt={4}>
+              <Radio value="leave-out" label={`Leave the ${agents(lacking.size)} out`} />
+              <Radio value="send" label="Send it to them all the same" />
+            </Group>
+          </Radio.Group>
+        </Alert>
+      )}
+      {isPush && silent > 0 && (
+        <Text size="xs" c="dimmed">
+          {agents(silent)} did not tell what {silent === 1 ? 'it was' : 'they were'} built with; their supervisors check it when it
+          comes.
+        </Text>
       )}
       <Group align="end">
         <NumberInput
@@ -119,15 +210,18 @@ function Order({ action, ids, isEverything }: Props) {
       </Group>
       {begin.isError && <Failed error={begin.error} what="Not begun" />}
       <Group justify="end">
-        <Button
+        {errors > 0 && (
+          <Checkbox label="Send it all the same" checked={force} onChange={(event) => setForce(event.currentTarget.checked)} />
+        )}
+        <ActionButton
           size="sm"
           color={isPush ? undefined : 'red.9'}
-          disabled={!able || (isPush && !config.trim())}
+          reason={reason}
           loading={begin.isPending}
-          onClick={() => begin.mutate()}
+          onClick={() => begin.mutate(config)}
         >
           {isPush ? 'Send to' : 'Restart'} {able === undefined ? '…' : agents(able)}
-        </Button>
+        </ActionButton>
       </Group>
     </Stack>
   )

@@ -20,6 +20,8 @@ interface Props {
   /** What the target was built with, by kind; empty where it did not tell. */
   available?: Components
   agent?: string
+  /** What is offered to complete with, where there are several targets. */
+  offered?: Components
   /** What the server said of the text, each at its line. */
   refusals?: Problem[]
   onChange: (text: string, problems: Problem[]) => void
@@ -32,7 +34,7 @@ const NONE: Problem[] = []
 
 /** A collector's configuration: completed and checked as one types, compared with what runs, never lost. */
 export default function SupervisorConfigEditor(props: Props) {
-  const { draftKey, initial, sent = props.initial, height = '58vh', effective, available = NOTHING, agent, refusals = NONE, onChange, replacement } = props
+  const { draftKey, initial, sent = props.initial, height = '58vh', effective, available = NOTHING, agent, offered = available, refusals = NONE, onChange, replacement } = props
   const [first] = useState(() => draft(draftKey) ?? initial)
   const [text, setText] = useState(first)
   const [view, setView] = useState('edit')
@@ -106,7 +108,7 @@ export default function SupervisorConfigEditor(props: Props) {
           height={height}
           label="Configuration"
           problems={marked}
-          available={available}
+          available={offered}
           onMarkers={setSchema}
           {...(reveal ? { reveal } : {})}
         />

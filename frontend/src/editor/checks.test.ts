@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { check } from './checks'
+import { check, lacks, shared } from './checks'
 import { withoutSupervisor } from './effective'
 
 const GOOD = `receivers:
@@ -66,4 +66,25 @@ ${GOOD}extensions:
   expect(own).not.toContain('opamp')
   expect(own).not.toContain('telemetry')
   expect(check(own, {})).toEqual([])
+})
+
+describe('many targets', () => {
+  const built = [
+    { instance_ids: ['a', 'b'], components: { receivers: ['otlp'], exporters: ['debug', 'kafka'] } },
+    { instance_ids: ['c'], components: { receivers: ['otlp', 'nop'], exporters: ['debug'] } },
+    { instance_ids: ['d'], components: null },
+  ]
+  it('says for each component who lacks it, at its line; who did not tell lacks nothing', () => {
+    const text = GOOD.replace('  debug: {}', '  debug: {}\n  kafka/a: {}\n  kafka/b: {}\n  file: {}')
+    expect(lacks(text, built)).toMatchObject([
+      { kind: 'exporters', type: 'file', line: 7, instance_ids: ['a', 'b', 'c'] },
+      { kind: 'exporters', type: 'kafka', line: 5, instance_ids: ['c'] },
+    ])
+    expect(lacks(GOOD, built)).toEqual([])
+    expect(lacks('exporters: [', built)).toEqual([])
+  })
+  it('offers what all of them have', () => {
+    expect(shared(built)).toMatchObject({ receivers: ['otlp'], exporters: ['debug'], processors: [] })
+    expect(shared([])).toMatchObject({ receivers: [] })
+  })
 })

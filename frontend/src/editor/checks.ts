@@ -1,5 +1,6 @@
 /** What is wrong with a collector's configuration beyond its structure, each at its line. */
 import { isMap, isPair, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument, type YAMLMap } from 'yaml'
+import { ApiError } from '../services/api'
 import { type Components, KINDS, type Kind } from './schema'
 
 export interface Problem {
@@ -8,6 +9,65 @@ export interface Problem {
   line: number
   column: number
   endColumn: number
+}
+
+/** What the server refused of a text, as far as it names lines. */
+export function refusalsOf(error: unknown): Problem[] {
+  if (!(error instanceof ApiError)) return []
+  return (error.problem.errors ?? []).flatMap(({ line, column, message }) =>
+    line ? [{ severity: 'error', message, line, column: column ?? 1, endColumn: (column ?? 1) + 1 }] : [],
+  )
+}
+
+/** Agents that were built alike. */
+export interface Built {
+  instance_ids: string[]
+  /** Types by kind; null where they did not tell. */
+  components: Components | null
+}
+
+/** A component that a configuration defines and some agents do not have. */
+export interface Lack {
+  kind: Kind
+  type: string
+  line: number
+  column: number
+  endColumn: number
+  instance_ids: string[]
+}
+
+/** What a configuration wants of agents that they were not built with; those that did not tell count as having it. */
+export function lacks(text: string, built: Built[]): Lack[] {
+  const lines = new LineCounter()
+  const root = parseDocument(text, { lineCounter: lines, logLevel: 'silent' }).contents
+  const found = new Map<string, Lack>()
+  for (const kind of KINDS) {
+    const section = isMap(root) ? root.get(kind, true) : undefined
+    for (const { key } of isMap(section) ? section.items : []) {
+      if (!isScalar(key) || !key.range) continue
+      const type = String(key.value).split('/')[0]!
+      const without = built.filter(({ components }) => components?.[kind]?.length && !components[kind].includes(type))
+      if (!without.length || found.has(`${kind}/${type}`)) continue
+      const { line, col } = lines.linePos(key.range[0])
+      found.set(`${kind}/${type}`, {
+        kind,
+        type,
+        line,
+        column: col,
+        endColumn: col + type.length,
+        instance_ids: without.flatMap((one) => one.instance_ids),
+      })
+    }
+  }
+  return [...found.values()].sort((a, b) => b.instance_ids.length - a.instance_ids.length)
+}
+
+/** What all agents that told have, by kind. */
+export function shared(built: Built[]): Components {
+  const told = built.flatMap(({ components }) => (components ? [components] : []))
+  return Object.fromEntries(
+    KINDS.map((kind) => [kind, (told[0]?.[kind] ?? []).filter((type) => told.every((one) => one[kind]?.includes(type)))]),
+  )
 }
 
 /** Syntax, components that are used and not defined or defined and not used, and those that the agent does not have. */

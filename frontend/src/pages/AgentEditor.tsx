@@ -12,12 +12,12 @@ import { RelativeTime } from '../components/RelativeTime'
 import { Failed, Loading, Shown } from '../components/States'
 import { effectiveText } from '../components/stages'
 import SupervisorConfigEditor from '../components/SupervisorConfigEditor'
-import type { Problem } from '../editor/checks'
+import { type Problem, refusalsOf } from '../editor/checks'
 import { keepDraft } from '../editor/drafts'
 import type { Components } from '../editor/schema'
 import { hasPipelines, withoutSupervisor } from '../editor/effective'
 import { exampleOf } from '../editor/example'
-import { type AgentConfig, type AgentVersion, ApiError, type Gateway, supervisorApi } from '../services/api'
+import { type AgentConfig, type AgentVersion, type Gateway, supervisorApi } from '../services/api'
 import { keys, queries } from '../services/queries'
 
 const OVER = ['applied', 'failed', 'superseded']
@@ -89,17 +89,10 @@ function Editor({ gateway, config, version }: { gateway: Gateway; config: AgentC
   const state = delivery.data?.state ?? send.data?.state
   const sent = send.data ? (send.variables ?? initial) : initial
   const refusals = useMemo<Problem[]>(() => {
-    const found: Problem[] = []
-    if (send.error instanceof ApiError) {
-      for (const place of send.error.problem.errors ?? []) {
-        if (place.line) {
-          const column = place.column ?? 1
-          found.push({ severity: 'error', message: place.message, line: place.line, column, endColumn: column + 1 })
-        }
-      }
-    }
+    if (send.variables !== now.text) return [] // it is another text by now
+    const found = refusalsOf(send.error)
     const words = delivery.data?.state === 'failed' ? (delivery.data.error ?? '') : ''
-    const place = words && send.variables === now.text ? failingPlace(now.text, words) : null
+    const place = words ? failingPlace(now.text, words) : null
     if (place) found.push({ severity: 'error', message: place.words, line: place.line, column: 1, endColumn: 200 })
     return found
   }, [send.error, send.variables, delivery.data, now.text])

@@ -176,6 +176,13 @@ export const policyApi = {
 export type Diagnosis = Schemas['DiagnosisResponse']
 export type SupervisorDetail = Schemas['SupervisorStatusResponse']
 
+export const fleetApi = {
+  /** What agents were built with, those that were built alike together. */
+  components: async (instance_ids: string[]) =>
+    (await got(client.POST('/api/v1/ui/agents/components', { body: { instance_ids } }))).items,
+  labels: async (q: string) => (await got(client.GET('/api/v1/fleet/labels', { params: { query: { q } } }))).items,
+}
+
 export const diagnosisApi = {
   get: (id: string) => got(client.GET('/api/v1/gateways/{gateway_id}/diagnosis', of(id))),
 }
