@@ -149,3 +149,76 @@ it('onboarding makes commands with a fresh token and waits for the agent', async
   expect(await screen.findByText(/Bearer fge_fresh/)).toHaveTextContent('wss://flowgate.test/v1/opamp')
   expect(screen.getByText(/Waiting for its first connection/)).toBeInTheDocument()
 })
+
+describe('policies', () => {
+  const policy = {
+    name: 'prod',
+    selector: { env: 'prod' },
+    own_logs: true,
+    own_metrics: null,
+    own_traces: null,
+    heartbeat_interval_seconds: null,
+    updated_at: '2026-11-02T08:15:30.125Z',
+    updated_by: 'admin',
+  }
+  const effect = (restarts: number, dry_run: boolean) => ({
+    dry_run,
+    matching: 5,
+    offers: 4,
+    restarts,
+    summary: `4 agents would get another offer; ${restarts} of their collectors would restart for it.`,
+  })
+  const orders: string[] = []
+  const answerWith = () => {
+    orders.length = 0
+    server.use(
+      http.get('*/api/v1/supervisor/policies', () => HttpResponse.json({ items: [{ ...policy, name: 'default', selector: {} }, policy] })),
+      http.put('*/api/v1/supervisor/policies/:name', async ({ request, params }) => {
+        const isDry = new URL(request.url).searchParams.get('dry_run') === 'true'
+        const body = (await request.json()) as { own_metrics: boolean | null }
+        orders.push(`${isDry ? 'dry ' : ''}put ${String(params.name)} ${JSON.stringify(body)}`)
+        return HttpResponse.json({ policy, effect: effect(body.own_metrics ? 3 : 0, isDry) })
+      }),
+      http.delete('*/api/v1/supervisor/policies/:name', ({ request, params }) => {
+        const isDry = new URL(request.url).searchParams.get('dry_run') === 'true'
+        orders.push(`${isDry ? 'dry ' : ''}delete ${String(params.name)}`)
+        return HttpResponse.json({ policy: null, effect: effect(2, isDry) })
+      }),
+    )
+  }
+
+  it('say what a change does to how many before it is made', async () => {
+    answerWith()
+    visit('/settings')
+    await userEvent.click(await screen.findByRole('button', { name: 'Change prod' }))
+    const dialog = await screen.findByRole('dialog')
+    expect(await within(dialog).findByText('Restarts no collector')).toBeInTheDocument()
+    const metrics = within(dialog).getByRole('radiogroup', { name: 'Own metrics' })
+    await userEvent.click(within(metrics).getByText('On'))
+    expect(await within(dialog).findByText('Restarts 3 collectors')).toBeInTheDocument()
+    expect(orders.every((order) => order.startsWith('dry '))).toBe(true)
+    await userEvent.click(within(dialog).getByRole('button', { name: 'Save, restart 3 collectors' }))
+    await waitFor(() => expect(orders.at(-1)).toMatch(/^put prod .*"own_metrics":true.*"env":"prod"/))
+  })
+  it('need a name that is free and a label, and are told what is missing', async () => {
+    answerWith()
+    visit('/settings')
+    await userEvent.click(await screen.findByRole('button', { name: 'New policy' }))
+    const dialog = await screen.findByRole('dialog')
+    await userEvent.type(within(dialog).getByLabelText(/Name/), 'prod')
+    expect(within(dialog).getByLabelText(/Name/)).toHaveAccessibleDescription('There is a policy of this name; change that one')
+    await userEvent.type(within(dialog).getByLabelText(/Name/), '-eu')
+    expect(within(dialog).getByRole('button', { name: /Save/ })).toHaveAccessibleDescription(/It needs a label/)
+    await userEvent.type(within(dialog).getByLabelText(/all of these labels/), 'region=eu{Enter}')
+    await userEvent.click(await within(dialog).findByRole('button', { name: 'Save, offer it to 4 agents' }))
+    await waitFor(() => expect(orders.at(-1)).toMatch(/^put prod-eu .*"region":"eu"/))
+  })
+  it('are deleted after the question, the default one never', async () => {
+    answerWith()
+    visit('/settings')
+    expect(await screen.findByRole('button', { name: /Delete default/ })).toHaveAttribute('aria-disabled', 'true')
+    await userEvent.click(screen.getByRole('button', { name: 'Delete prod' }))
+    await userEvent.click(await screen.findByRole('button', { name: 'Delete, restart 2 collectors' }))
+    await waitFor(() => expect(orders).toEqual(['dry delete prod', 'delete prod']))
+  })
+})

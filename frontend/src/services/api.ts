@@ -19,6 +19,9 @@ export type Operation = Schemas['OperationResponse']
 export type OperationSummary = Schemas['OperationSummary']
 export type NewOperation = Schemas['NewOperation']
 export type EnrollmentToken = Schemas['EnrollmentTokenResponse']
+export type Policy = Schemas['Policy']
+export type PolicyBody = Schemas['PolicyBody']
+export type PolicyEffect = Schemas['PolicyEffect']
 export type Session = Schemas['SessionResponse']
 export type Problem = Schemas['Problem']
 export type FleetQuery = NonNullable<operations['listGateways']['parameters']['query']>
@@ -171,6 +174,11 @@ export const tokenApi = {
 
 export const policyApi = {
   list: () => got(client.GET('/api/v1/supervisor/policies')),
+  /** Make or replace; a dry run only tells what that would do. */
+  put: (name: string, body: PolicyBody, dry_run: boolean) =>
+    got(client.PUT('/api/v1/supervisor/policies/{name}', { params: { path: { name }, query: { dry_run } }, body })),
+  remove: (name: string, dry_run: boolean) =>
+    got(client.DELETE('/api/v1/supervisor/policies/{name}', { params: { path: { name }, query: { dry_run } } })),
 }
 
 export type Diagnosis = Schemas['DiagnosisResponse']
