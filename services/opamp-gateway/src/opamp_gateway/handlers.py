@@ -322,7 +322,7 @@ class Handlers:
 
     async def _recall(self, agent: Agent, sequence_num: int) -> None:
         """Go on with the session that another replica, or this one before a restart, handed over."""
-        state: desired_pb2.SessionState | None = await self._handover.load(agent.uid)
+        state: desired_pb2.SessionState | None = await self._handover.load(agent.uid, sequence_num - 1)
         if state is not None and (agent.sequence_num < 0 or state.sequence_num + 1 == sequence_num):
             self.counts.restored += 1
             agent.restore(

@@ -16,6 +16,7 @@ from opamp_gateway.connections import Agent, canonical
 log = get_log()
 
 _LOAD_SECONDS = 0.4  # a session that takes longer to find is not waited for; the full state is asked for instead
+_LOAD_PAUSES = (0.0, 0.08, 0.16)  # s, before each look
 
 
 class Handover:
@@ -64,15 +65,28 @@ class Handover:
         if self._writer is not None:
             await self._writer
 
-    async def load(self, uid: bytes) -> desired_pb2.SessionState | None:
-        """What another replica, or this one before a restart, knew of the agent."""
+    async def load(self, uid: bytes, last: int) -> desired_pb2.SessionState | None:
+        """What another replica, or this one before a restart, knew of the agent.
+
+        A replica hands a session over when the end of the connection is durable; an agent that comes back at once may
+        be faster. So one that ends before sequence_num `last` is looked for again.
+        """
+        found: desired_pb2.SessionState | None = None
         try:
             async with asyncio.timeout(_LOAD_SECONDS):
-                bucket = await self._bus.kv(contracts.AGENT_SESSIONS)
-                entry = await bucket.get(canonical(uid))
-            return desired_pb2.SessionState.FromString(entry.value or b"")
-        except nats.js.errors.KeyNotFoundError:
-            return None
+                for pause in _LOAD_PAUSES:
+                    await asyncio.sleep(pause)
+                    found = await self._get(uid) or found
+                    if found is not None and found.sequence_num == last:
+                        break
         except (TimeoutError, nats.errors.Error, nats.js.errors.Error, DecodeError) as error:
             log.warning("handover.not_loaded", error=repr(error))
+        return found
+
+    async def _get(self, uid: bytes) -> desired_pb2.SessionState | None:
+        bucket = await self._bus.kv(contracts.AGENT_SESSIONS)
+        try:
+            entry = await bucket.get(canonical(uid))
+        except nats.js.errors.KeyNotFoundError:
             return None
+        return desired_pb2.SessionState.FromString(entry.value or b"")
