@@ -17,11 +17,10 @@ if SETTINGS is None:
     collect_ignore_glob = ["test_*.py"]
 else:
     from kubernetes_cluster import Cluster, cluster
-    from kubernetes_load import Load
+    from kubernetes_load import AGENTS, Load
     from kubernetes_release import Release
     from kubernetes_report import REPORT, Steps
 
-    AGENTS = 300
     IMAGE = "docker.io/flowgate-test/services"
 
     @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from kubernetes_load import PAUSE, Load
+from kubernetes_load import AGENTS, PAUSE, Load
 from kubernetes_release import CHART, NAMESPACE, SERVICES, Release, eventually, is_ready
 from kubernetes_report import Steps
 
@@ -73,11 +73,23 @@ def test_a_new_ui_touches_no_agent(release: Release, load: Load) -> None:
     assert (load.figures() - before).connections == 0
 
 
-@pytest.mark.parametrize(("service", "replicas"), [("opamp-gateway", 3), ("opamp-gateway", 1), ("agent-registry", 2)])
-def test_scale(release: Release, steps: Steps, service: str, replicas: int) -> None:
-    """By hand, up and down."""
-    with steps.step(f"scale {service} to {replicas}"):
-        release.scale(service, replicas)
+def test_scale_gateways_up_and_down(release: Release, load: Load, steps: Steps) -> None:
+    """By hand. Connections stay where they are, so that an upgrade spreads them before two gateways go."""
+    with steps.step("scale opamp-gateway from 1 to 3"):
+        release.scale("opamp-gateway", 3)
+    with steps.step("upgrade three opamp-gateways"):
+        release.upgrade("services.opamp-gateway.tag=latest")
+        release.settled("opamp-gateway", 3)
+    before = load.figures()
+    with steps.step("scale opamp-gateway from 3 to 1"):
+        release.scale("opamp-gateway", 1)
+    assert (load.figures() - before).connections > AGENTS / 3
+
+
+def test_scale_consumers_up(release: Release, steps: Steps) -> None:
+    """By hand."""
+    with steps.step("scale agent-registry from 1 to 2"):
+        release.scale("agent-registry", 2)
 
 
 @pytest.mark.parametrize("service", [*SERVICES, "nats"])

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx2
 import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
@@ -15,7 +14,9 @@ from flowkit.testing import eventually
 
 pytestmark = pytest.mark.system
 
-CONFIG = "receivers: {nop: {}}\nexporters: {nop: {}}\nservice: {pipelines: {logs: {receivers: [nop], exporters: [nop]}}}\n"
+CONFIG = (
+    "receivers: {nop: {}}\nexporters: {nop: {}}\nservice: {pipelines: {logs: {receivers: [nop], exporters: [nop]}}}\n"
+)
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ async def test_an_order_is_one_trace_from_the_request_to_its_outcome(
     agent = await eventually(supervised, seconds=30)
     trace_id, root = await order(f"/supervisor/ui/agents/{agent}/config", {"config": CONFIG})
     expected = {
-        ("api-gateway", "POST /api/v1/supervisor/ui/agents/{id}/config"),
+        ("api-gateway", "POST /api/v1/supervisor/ui/agents/{instance_id}/config"),
         ("api-gateway", "config-push/assign-config"),
         ("config-push", "config-push/assign-config"),
         ("config-push", "publish agent_desired"),
@@ -161,14 +162,3 @@ def settled(receiver: Receiver, trace_id: str) -> list[Span]:
     ids = {one.span_id for one in spans}
     open_ends = [one for one in spans if one.parent_id not in ids]
     return spans if len(open_ends) == 1 else []
-
-
-async def test_without_an_endpoint_nothing_is_traced(flowgate_up: Callable[..., Any]) -> None:
-    """An order goes its way, and events have a traceparent that says that nobody keeps it."""
-    running = flowgate_up("--demo")
-    with running.api() as api:
-        traceparent = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
-        answer: httpx2.Response = api.get("/gateways", headers={"traceparent": traceparent})
-        assert answer.status_code == 200
-    logs = "".join(path.read_text() for path in (running.data_dir / "logs").glob("*.log"))
-    assert "tracing.on" not in logs

@@ -17,9 +17,11 @@ from flowkit import contracts
 
 Value = TypeVar("Value")
 
+AGENTS = 300
 PAUSE = (3.0, 5.0)  # seconds between two reports of an agent; with copies on three servers, two cores have their fill
 ASK_SECONDS = 0.1  # between two requests of one client
 SHOWN_SECONDS = 0.5  # between two looks at who is shown offline
+SETTLED_SECONDS = 3.0  # from the first answer on a connection until the agent has to be shown online
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Figures:
     connections: int
     full_states: int
     shown_offline: int
+    wrongly_offline: int
     api_requests: int
     api_failed: int
 
@@ -48,6 +51,7 @@ class Load:
         self.agents = [CountingAgent(number, [opamp_url], headers, PAUSE) for number in range(agents)]
         self.failures: list[str] = []
         self.shown_offline: set[tuple[int, str]] = set()
+        self.wrongly_offline: set[tuple[int, str]] = set()
         self.books = Books(bus_urls)
         self._api = f"{api_url}/api/v1"
         self._headers = {"Authorization": f"Bearer {tokens['admin-token']}"}
@@ -81,6 +85,7 @@ class Load:
             sum(agent.connections for agent in self.agents),
             sum(agent.full_states for agent in self.agents),
             len(self.shown_offline),
+            len(self.wrongly_offline),
             self._requests,
             len(self.failures),
         )
@@ -142,17 +147,23 @@ class Load:
         self.failures.append(f"{time.strftime('%T')} {path}: {why}")
 
     async def _looks(self) -> None:
-        """Remember who is shown offline, once for each time that it begins."""
-        ours = {str(agent.uid) for agent in self.agents}
+        """Remember who is shown offline, once for each time that it begins; wrongly when its present connection is
+        older than a moment."""
+        ours = {str(agent.uid): agent for agent in self.agents}
         before: set[str] = set()
+        before_wrong: set[str] = set()
         async with httpx2.AsyncClient(headers=self._headers, timeout=10) as client:
             while not self._stop.is_set():
+                settled = time.monotonic() - SETTLED_SECONDS
+                steady = {uid for uid, agent in ours.items() if agent.answered_at and agent.answered_at < settled}
                 try:
                     answer = await client.get(f"{self._api}/gateways?status=offline&limit=500")
                     if answer.status_code == 200:
-                        now = {item["instance_id"] for item in answer.json()["items"]} & ours
+                        now = {item["instance_id"] for item in answer.json()["items"]} & ours.keys()
+                        wrong = now & steady
                         self.shown_offline |= {(int(time.time()), uid) for uid in now - before}
-                        before = now
+                        self.wrongly_offline |= {(int(time.time()), uid) for uid in wrong - before_wrong}
+                        before, before_wrong = now, wrong
                 except httpx2.HTTPError:
                     pass  # those who ask count failures
                 await asyncio.sleep(SHOWN_SECONDS)

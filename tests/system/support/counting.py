@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+import time
 from collections import deque
 from uuid import uuid4
 
@@ -29,6 +30,7 @@ class CountingAgent:
         connections: how often it connected.
         full_states: how often it was asked for its full state.
         refused: reports that were answered with an error.
+        answered_at: when the first report of the present connection was, by the monotonic clock.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class CountingAgent:
         """It connects to one of the urls, and reports again after some seconds of `pause`."""
         self.pause = pause
         self.connections = self.full_states = self.refused = 0
+        self.answered_at: float | None = None
         self.uid = uuid4()
         self.answered: list[int] = []
         self.offers: list[bytes] = []
@@ -61,12 +64,14 @@ class CountingAgent:
                     listening = asyncio.create_task(self._listen(socket))
                     while not stop.is_set() and not listening.done():
                         await self._report(socket)
-                        await asyncio.sleep(random.uniform(*self.pause))
+                        await asyncio.wait({listening}, timeout=random.uniform(*self.pause))
                     if stop.is_set() and not listening.done():
                         await asyncio.sleep(1.0)
+                    self.answered_at = None
                     listening.cancel()
                     await asyncio.gather(listening, return_exceptions=True)
             except (OSError, TimeoutError, websockets.WebSocketException):
+                self.answered_at = None
                 await asyncio.sleep(random.uniform(0.1, 0.5))
 
     async def _report(self, socket: ClientConnection) -> None:
@@ -108,6 +113,7 @@ class CountingAgent:
                     self.refused += 1
                 elif number:
                     self.answered.append(number)
+                    self.answered_at = self.answered_at or time.monotonic()
 
     async def _apply(self, socket: ClientConnection, offer: opamp_pb2.AgentRemoteConfig) -> None:
         self.offers.append(offer.config_hash)
