@@ -8,9 +8,10 @@ from typing import Any, Generic, TypeVar
 import asyncpg
 from google.protobuf.message import DecodeError, Message
 from nats.aio.msg import Msg
+from opentelemetry.trace import SpanKind
 
 from flowgate.uplink.v1 import dead_letters_pb2
-from flowkit import contracts, offsets, outbox
+from flowkit import contracts, offsets, outbox, tracing
 from flowkit.bus import Bus, sequence_of
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.metrics import FrameMetrics
@@ -59,7 +60,10 @@ class Follower(Generic[Store]):
         sequence, _ = sequence_of(message)
         try:
             fact = contracts.decode_event(message.subject, message.data)
-            await self._commit(created_at, sequence, fact)
+            parent = (message.headers or {}).get(tracing.HEADER, "")
+            name = f"process {contracts.event_name(type(fact))}"
+            with tracing.span(name, SpanKind.CONSUMER, parent, messaging__system="nats"):
+                await self._commit(created_at, sequence, fact)
         except TRANSIENT:
             raise
         except (asyncpg.PostgresError, LookupError, TypeError, ValueError, DecodeError) as error:

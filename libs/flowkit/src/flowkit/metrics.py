@@ -23,6 +23,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, HistogramMetricFam
 from flowkit import contracts
 from flowkit.bus import Bus
 from flowkit.telemetry import get_log
+from flowkit.tracing import Traced
 
 log = get_log()
 
@@ -222,7 +223,8 @@ class FrameMetrics:
 
     def committed(self, effects: Iterable[object]) -> None:
         """What handlers want said is committed."""
-        for effect in effects:
+        for said in effects:
+            effect = said.effect if isinstance(said, Traced) else said
             kind = type(effect)
             if kind in self._names:
                 self._facts.labels(self._names[kind]).inc()

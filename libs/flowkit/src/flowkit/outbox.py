@@ -9,19 +9,21 @@ Nats-Msg-Id, which JetStream stores once.
 import asyncio
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
 from google.protobuf.message import Message
+from opentelemetry.trace import SpanKind
 
 from flowgate.uplink.v1 import desired_pb2
-from flowkit import contracts
+from flowkit import contracts, tracing
 from flowkit.bus import Bus, Outgoing
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.errors import UnavailableError
 from flowkit.metrics import FrameMetrics
 from flowkit.telemetry import get_log
+from flowkit.tracing import Traced
 
 log = get_log()
 
@@ -54,21 +56,25 @@ def key_of(entry: Desired | KvPut) -> str:
     return entry.key if isinstance(entry, KvPut) else f"{entry.instance_uid}.{entry.facet}"
 
 
-Effect = Message | Desired | KvPut
-"""What a handler wants said: a fact (an event message), a wish or another entry."""
+Effect = Message | Desired | KvPut | Traced
+"""What a handler wants said: a fact (an event message), a wish or another entry; traced if it goes on with an earlier
+trace than that of the handler."""
 
 
 def outgoing(effect: Effect, service: str, traceparent: str) -> Outgoing:
     """The effect as a message for JetStream, with CloudEvents headers in binary mode when it is a fact."""
     message_id = str(uuid4())
+    if isinstance(effect, Traced):
+        return outgoing(effect.effect, service, tracing.told(effect))
     if isinstance(effect, Desired):
         payload = effect.state.SerializeToString() if effect.state is not None else None
         effect = KvPut(contracts.AGENT_DESIRED, key_of(effect), payload)
     if isinstance(effect, KvPut):
         subject = f"$KV.{effect.bucket}.{effect.key}"
+        traced = {tracing.HEADER: traceparent} if tracing.is_sampled(traceparent) else {}
         if effect.payload is None:
-            return Outgoing(subject, message_id, b"", {"KV-Operation": "DEL"})
-        return Outgoing(subject, message_id, effect.payload, {})
+            return Outgoing(subject, message_id, b"", {"KV-Operation": "DEL", **traced})
+        return Outgoing(subject, message_id, effect.payload, traced)
     headers = {
         "ce-specversion": "1.0",
         "ce-id": message_id,
@@ -76,7 +82,7 @@ def outgoing(effect: Effect, service: str, traceparent: str) -> Outgoing:
         "ce-type": effect.DESCRIPTOR.full_name,
         "ce-time": datetime.now(UTC).isoformat(),
         "content-type": "application/protobuf",
-        "traceparent": traceparent,
+        tracing.HEADER: traceparent,
     }
     uid = getattr(effect, "instance_uid", "")
     if uid:
@@ -88,7 +94,8 @@ async def add(connection: Connection, service: str, effects: Sequence[Effect]) -
     """Store effects in the transaction of `connection`, in order."""
     if not effects:
         return
-    traceparent = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
+    # Without a trace one is made up that nobody keeps: what belongs together can be told by it all the same.
+    traceparent = tracing.traceparent() or f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
     rows = [outgoing(effect, service, traceparent) for effect in effects]
     await connection.execute(
         "INSERT INTO outbox (subject, message_id, headers, payload) SELECT * FROM unnest($1::text[], $2::text[],"
@@ -153,12 +160,28 @@ class Relay:
             rows.sort(key=lambda row: row["id"])
             await asyncio.gather(
                 *(
-                    self._bus.publish(Outgoing(row["subject"], row["message_id"], row["payload"], row["headers"]))
+                    self._publish_row(Outgoing(row["subject"], row["message_id"], row["payload"], row["headers"]))
                     for row in rows
                 )
             )
         self._metrics.published(len(rows))
         return len(rows)
+
+    async def _publish_row(self, row: Outgoing) -> None:
+        parent = row.headers.get(tracing.HEADER, "")
+        if not tracing.is_sampled(parent):
+            await self._bus.publish(row)
+            return
+        with tracing.span(f"publish {_kind(row.subject)}", SpanKind.PRODUCER, parent, messaging__system="nats"):
+            await self._bus.publish(replace(row, headers={**row.headers, tracing.HEADER: tracing.traceparent()}))
+
+
+def _kind(subject: str) -> str:
+    """What is published there, without ids: an event by its name, or a bucket."""
+    parts = subject.split(".")
+    if parts[0] == "$KV":
+        return parts[1]
+    return f"{parts[2]}.{parts[4]}" if len(parts) > 4 and parts[1] == "evt" else ".".join(parts[:4])
 
 
 async def waiting(connection: Connection) -> tuple[int, float]:

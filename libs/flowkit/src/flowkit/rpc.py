@@ -20,8 +20,9 @@ import orjson
 from google.protobuf.message import DecodeError, Message
 from nats.micro.request import Request
 from nats.micro.service import Service
+from opentelemetry.trace import SpanKind
 
-from flowkit import contracts, outbox
+from flowkit import contracts, outbox, tracing
 from flowkit.bus import Bus
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.errors import FlowGateError, InvalidError, UnavailableError, error_of
@@ -97,9 +98,16 @@ class RpcServer(Generic[Store]):
     def _endpoint(
         self, question: type[Message], handler: RpcHandler[Store], slots: asyncio.Semaphore
     ) -> Callable[[Request], Awaitable[None]]:
+        name = _span_name(contracts.rpc_methods()[question])
+
         async def answer(request: Request) -> None:
+            parent = (request.headers or {}).get(tracing.HEADER, "")
             async with slots:
-                await self._answer(request, question, handler)
+                with tracing.span(name, SpanKind.SERVER, parent, rpc__system__name="nats", rpc__method=name) as span:
+                    status = await self._answer(request, question, handler)
+                    span.set_attribute("rpc.response.status_code", str(status))
+                    if status >= FlowGateError.code:
+                        tracing.failed(span, f"answered {status}")
 
         async def spawn(request: Request) -> None:
             task = asyncio.create_task(answer(request))
@@ -108,7 +116,8 @@ class RpcServer(Generic[Store]):
 
         return spawn
 
-    async def _answer(self, request: Request, kind: type[Message], handler: RpcHandler[Store]) -> None:
+    async def _answer(self, request: Request, kind: type[Message], handler: RpcHandler[Store]) -> int:
+        """Answer a question; returns 200 or the code of the error."""
         begun, status = time.monotonic(), 200
         try:
             try:
@@ -128,6 +137,7 @@ class RpcServer(Generic[Store]):
             log.error("rpc.failed", method=kind.DESCRIPTOR.name, error=repr(error), exc_info=True)
             await self._refuse(request, FlowGateError(f"{self._service} failed on the request; its log says why"))
         self._metrics.answered(contracts.rpc_methods()[kind].name, status, time.monotonic() - begun)
+        return status
 
     async def _handle(self, question: Message, handler: RpcHandler[Store]) -> Message:
         async with self._database.transaction() as connection:
@@ -162,8 +172,10 @@ class RpcClient:
         """
         method = contracts.rpc_methods()[type(question)]
         begun, status = time.monotonic(), FlowGateError.code
+        name = _span_name(method)
         try:
-            reply = await self._call(method, question, answer, timeout or self._timeout)
+            with tracing.span(name, SpanKind.CLIENT, rpc__system__name="nats", rpc__method=name):
+                reply = await self._call(method, question, answer, timeout or self._timeout)
             status = 200
             return reply
         except FlowGateError as error:
@@ -177,6 +189,8 @@ class RpcClient:
         self, method: contracts.RpcMethod, question: Message, answer: type[Response], seconds: float
     ) -> Response:
         data, headers = await _packed(self._bus, question.SerializeToString())
+        if tracing.is_on():
+            headers = {**(headers or {}), tracing.HEADER: tracing.traceparent()}
         try:
             reply = await self._bus.connection.request(method.subject, data, timeout=seconds, headers=headers)
         except nats.errors.NoRespondersError as error:
@@ -190,6 +204,10 @@ class RpcClient:
             problem = orjson.loads(reply.data) if reply.data else {}
             raise error_of(int(code), problem.get("detail", ""), problem.get("extra", {}))
         return answer.FromString(await _taken(self._bus, reply.data, reply.headers))
+
+
+def _span_name(method: contracts.RpcMethod) -> str:
+    return f"{method.service}/{method.name}"
 
 
 async def _packed(bus: Bus, data: bytes) -> tuple[bytes, dict[str, str] | None]:

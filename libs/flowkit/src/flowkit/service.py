@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import uvloop
 
-from flowkit import telemetry
+from flowkit import telemetry, tracing
 from flowkit.errors import FlowGateError
 from flowkit.metrics import Metrics, TokenGuard
 from flowkit.settings import ServiceSettings
@@ -50,7 +50,10 @@ def run(name: str, settings: Settings, lifespan: Lifespan[Settings]) -> None:
         lifespan: starts it when entered and stops it when left.
     """
     telemetry.configure(name, settings.log_level)
-    sys.exit(uvloop.run(_main(name, settings, lifespan)))
+    tracing.configure(name)
+    code = uvloop.run(_main(name, settings, lifespan))
+    tracing.stop()
+    sys.exit(code)
 
 
 async def _main(name: str, settings: Settings, lifespan: Lifespan[Settings]) -> int:

@@ -97,6 +97,8 @@ def create_app(owners: Owners, hub: Hub, settings: ApiGatewaySettings, metrics: 
         swagger_ui_oauth2_redirect_url=None,
         openapi_tags=_TAGS,
         redirect_slashes=False,
+        # Spans by FastAPI itself, when flowkit/tracing.py has switched them on; the figures are those of /metrics.
+        telemetry={"tracing": True, "metrics": False, "logs": False, "auto_configure": False},
     )
     sessions = Sessions(settings.admin_token_sha256, settings.session_key.get_secret_value(), settings.session_seconds)
     app.state.owners, app.state.hub, app.state.sessions, app.state.settings = owners, hub, sessions, settings

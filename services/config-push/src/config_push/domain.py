@@ -13,6 +13,7 @@ from flowgate.uplink.v1 import desired_pb2
 from flowkit.errors import InvalidError
 from flowkit.opamp import timestamp
 from flowkit.outbox import Desired, Effect
+from flowkit.tracing import Traced
 from opamp.v1 import opamp_pb2
 from opamp.v1.opamp_pb2 import AgentCapabilities, RemoteConfigStatuses
 
@@ -56,6 +57,7 @@ class Delivery:
     error: str = ""
     is_latest: bool = True
     is_automatic: bool = False
+    traceparent: str = ""
 
 
 def check_yaml(text: str) -> None:
@@ -165,6 +167,7 @@ def wish(delivery: Delivery) -> Desired:
     """That the agent has the configuration of a delivery."""
     state = desired_pb2.DesiredState(
         id=str(delivery.delivery_id),
+        traceparent=delivery.traceparent,
         config=desired_pb2.DesiredConfig(
             config_hash=delivery.config_hash, body_object=body_object(delivery.config_hash)
         ),
@@ -191,7 +194,10 @@ def moved(delivery: Delivery, state: str, error: str, at: datetime) -> tuple[Del
     if (delivery.state, delivery.error) == (state, error):
         return delivery, []
     changed = replace(delivery, state=state, error=error, updated_at=at)
-    effects: list[Effect] = [fact_of(changed, delivery.state)]
+    fact = fact_of(changed, delivery.state)
+    effects: list[Effect] = [fact]
+    if delivery.traceparent:
+        effects = [Traced(fact, delivery.traceparent, f"delivery {state}", delivery.updated_at, at)]
     if delivery.state not in DONE and state in DONE:
         effects.insert(0, Desired(str(delivery.instance_uid), "config", None))
     return changed, effects

@@ -17,7 +17,7 @@ from flowgate.config.v1 import events_pb2 as facts
 from flowgate.rpc.v1 import config_push_pb2 as rpc
 from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
 from flowgate.uplink.v1 import uplink_pb2
-from flowkit import opamp, tokens
+from flowkit import opamp, tokens, tracing
 from flowkit.errors import ConflictError, InvalidError, NotFoundError
 from flowkit.opamp import timestamp
 from flowkit.outbox import Desired, Effect
@@ -65,6 +65,8 @@ async def agents_reported(push: ConfigPush, reports: Sequence[Report], now: date
         delivery = deliveries.get(uid)
         if report.entry.kind == uplink_pb2.ENTRY_KIND_DELIVERED:
             if delivery is not None and report.entry.delivered.id == str(delivery.delivery_id):
+                if report.entry.delivered.traceparent:
+                    delivery = replace(delivery, traceparent=report.entry.delivered.traceparent)
                 deliveries[uid], told = domain.delivered(
                     delivery, agent.capabilities, report.entry.delivered.error, report.received_at
                 )
@@ -171,6 +173,7 @@ async def _give_again(push: ConfigPush, agent: Agent, delivery: Delivery, now: d
         created_at=now,
         created_by="flowgate",
         updated_at=now,
+        traceparent="",
     )
     await push.store.add_delivery(again)
     return domain.begin(again)
@@ -281,6 +284,7 @@ async def _assign(
         created_at=now,
         created_by=actor,
         updated_at=now,
+        traceparent=tracing.traceparent(),
     )
     effects: list[Effect] = []
     if previous is not None and previous.state not in domain.DONE:

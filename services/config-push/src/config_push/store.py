@@ -13,7 +13,7 @@ from flowkit.db import Connection, signed, unsigned
 
 _DELIVERY = (
     "delivery_id, instance_uid, gateway_id, content_hash, config_hash, state, error, is_latest, is_automatic,"
-    " created_at, created_by, updated_at"
+    " created_at, created_by, updated_at, traceparent"
 )
 
 
@@ -144,7 +144,7 @@ class ConfigStore:
             "UPDATE deliveries SET is_latest = false WHERE instance_uid = $1 AND is_latest", delivery.instance_uid
         )
         await self._connection.execute(
-            f"INSERT INTO deliveries ({_DELIVERY}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            f"INSERT INTO deliveries ({_DELIVERY}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
             delivery.delivery_id,
             delivery.instance_uid,
             delivery.gateway_id,
@@ -157,19 +157,22 @@ class ConfigStore:
             delivery.created_at,
             delivery.created_by,
             delivery.updated_at,
+            delivery.traceparent,
         )
 
     async def save_deliveries(self, deliveries: Sequence[Delivery]) -> None:
         """Write states, errors and the hashes that are offered."""
         await self._connection.execute(
             "UPDATE deliveries d SET config_hash = u.config_hash, state = u.state, error = u.error,"
-            " updated_at = u.updated_at FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::text[], $5::timestamptz[])"
-            " AS u (id, config_hash, state, error, updated_at) WHERE d.delivery_id = u.id",
+            " updated_at = u.updated_at, traceparent = u.traceparent FROM unnest($1::uuid[], $2::bytea[], $3::text[],"
+            " $4::text[], $5::timestamptz[], $6::text[]) AS u (id, config_hash, state, error, updated_at, traceparent)"
+            " WHERE d.delivery_id = u.id",
             [one.delivery_id for one in deliveries],
             [one.config_hash for one in deliveries],
             [one.state for one in deliveries],
             [one.error for one in deliveries],
             [one.updated_at for one in deliveries],
+            [one.traceparent for one in deliveries],
         )
 
     async def automatic_since(self, instance_uid: UUID, since: datetime) -> int:

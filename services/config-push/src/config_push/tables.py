@@ -47,6 +47,7 @@ deliveries = sa.Table(
     sa.Column("created_at", _time, nullable=False),
     sa.Column("created_by", sa.Text, nullable=False),
     sa.Column("updated_at", _time, nullable=False),
+    sa.Column("traceparent", sa.Text, nullable=False, server_default="", comment="what was done for it last"),
 )
 sa.Index("ix_deliveries_instance_uid", deliveries.c.instance_uid, deliveries.c.created_at)
 sa.Index(

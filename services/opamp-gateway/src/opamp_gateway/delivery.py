@@ -8,7 +8,9 @@ import time
 from collections import Counter
 from collections.abc import Coroutine
 
-from flowkit import tokens
+from opentelemetry.trace import SpanKind
+
+from flowkit import tokens, tracing
 from flowkit.telemetry import get_log
 from opamp.v1 import opamp_pb2
 from opamp_gateway import desired as facets
@@ -277,7 +279,10 @@ class Delivery:
     def _tell(self, agent: Agent, facet: str, wish: Wish, error: str) -> None:
         self.sent[facet, "failed" if error else "sent"] += 1
         offered = wish.state.connection.hash if facet == facets.CONNECTION else wish.state.config.config_hash
-        entry = uplink.delivered(facet, wish.state.id, time.time_ns(), offered=offered, error=error)
+        now, traceparent = time.time_ns(), wish.state.traceparent
+        if traceparent:
+            traceparent = tracing.record(f"send {facet}", traceparent, wish.seen_at, now, SpanKind.PRODUCER)
+        entry = uplink.delivered(facet, wish.state.id, now, offered=offered, error=error, traceparent=traceparent)
         self._uplink.tell(agent, entry)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:

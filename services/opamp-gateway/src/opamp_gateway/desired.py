@@ -5,6 +5,7 @@ report costs a dictionary look-up (architecture.md section 3).
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
@@ -37,6 +38,8 @@ class Wish:
 
     state: desired_pb2.DesiredState
     revision: int
+    seen_at: int
+    """When this replica got it, nanoseconds since 1970."""
 
     def is_expired(self, now: int) -> bool:
         """Not to be sent any more; `now` is in nanoseconds since 1970."""
@@ -79,7 +82,9 @@ class Desired:
 
     def _put(self, key: str, value: bytes, revision: int) -> None:
         uid, facet = _parsed(key)
-        self.wishes.setdefault(uid, {})[facet] = Wish(desired_pb2.DesiredState.FromString(value), revision)
+        self.wishes.setdefault(uid, {})[facet] = Wish(
+            desired_pb2.DesiredState.FromString(value), revision, time.time_ns()
+        )
         self.changed(uid)
 
     def _drop(self, key: str) -> None:

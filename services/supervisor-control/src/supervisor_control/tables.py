@@ -68,6 +68,7 @@ commands = sa.Table(
     sa.Column("created_by", sa.Text, nullable=False),
     sa.Column("updated_at", _time, nullable=False),
     sa.Column("expires_at", _time, nullable=False),
+    sa.Column("traceparent", sa.Text, nullable=False, server_default="", comment="what was done for it last"),
 )
 sa.Index("ix_commands_instance_uid", commands.c.instance_uid, commands.c.created_at)
 sa.Index(
@@ -171,6 +172,7 @@ operations = sa.Table(
     sa.Column("succeeded", sa.Integer, nullable=False),
     sa.Column("failed", sa.Integer, nullable=False),
     sa.Column("skipped", sa.Integer, nullable=False),
+    sa.Column("traceparent", sa.Text, nullable=False, server_default="", comment="of its order"),
 )
 sa.Index("ix_operations_created_at", operations.c.created_at)
 sa.Index(

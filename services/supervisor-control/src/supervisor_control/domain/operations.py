@@ -9,6 +9,8 @@ from uuid import UUID, uuid5
 from flowgate.config.v1 import events_pb2 as config_facts
 from flowgate.supervisor.v1 import events_pb2 as facts
 from flowkit.opamp import timestamp
+from flowkit.outbox import Effect
+from flowkit.tracing import Traced
 from opamp.v1.opamp_pb2 import AgentCapabilities
 from supervisor_control.domain.supervisors import ACCEPTS_RESTART, Command
 
@@ -63,8 +65,8 @@ class Target:
 
 @dataclass(frozen=True)
 class Operation:
-    """The same action for many agents; the columns of `operations` by their names. The last five count its targets by
-    state."""
+    """The same action for many agents; the columns of `operations` by their names. The five numbers count its targets
+    by state."""
 
     operation_id: UUID
     action: str
@@ -80,6 +82,7 @@ class Operation:
     succeeded: int = 0
     failed: int = 0
     skipped: int = 0
+    traceparent: str = ""
 
     def counted(self, before: str, after: Sequence[str]) -> "Operation":
         """The operation when that many targets went from one state each to another."""
@@ -134,9 +137,9 @@ def delivery_id(operation_id: UUID, instance_uid: UUID) -> UUID:
     return uuid5(operation_id, str(instance_uid))
 
 
-def order_of(operation: Operation, target: Target, at: datetime) -> facts.ConfigPushOrdered:
+def order_of(operation: Operation, target: Target, at: datetime) -> Effect:
     """The order to config-push for one target."""
-    return facts.ConfigPushOrdered(
+    order = facts.ConfigPushOrdered(
         instance_uid=str(target.instance_uid),
         gateway_id=str(target.gateway_id or ""),
         occurred_at=timestamp(at),
@@ -144,6 +147,9 @@ def order_of(operation: Operation, target: Target, at: datetime) -> facts.Config
         config_hash=operation.config_hash.hex(),
         actor=operation.created_by,
     )
+    if not operation.traceparent:
+        return order
+    return Traced(order, operation.traceparent, "operation push-config", operation.created_at, at)
 
 
 def outcome_of_command(command: Command) -> tuple[str, str] | None:

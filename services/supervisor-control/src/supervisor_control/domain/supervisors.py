@@ -10,6 +10,7 @@ from flowgate.uplink.v1 import desired_pb2
 from flowkit import opamp
 from flowkit.opamp import timestamp
 from flowkit.outbox import Desired, Effect
+from flowkit.tracing import Traced
 from opamp.v1 import opamp_pb2
 from opamp.v1.opamp_pb2 import AgentCapabilities, CommandType
 
@@ -99,6 +100,7 @@ class Command:
     updated_at: datetime
     expires_at: datetime
     error: str = ""
+    traceparent: str = ""
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,7 @@ def begin(command: Command) -> list[Effect]:
     """A new command: the wish for the agent and the fact for the others."""
     wish = desired_pb2.DesiredState(
         id=str(command.command_id),
+        traceparent=command.traceparent,
         expires_at_unix_nano=int(command.expires_at.timestamp() * 1e9),
         command=desired_pb2.DesiredCommand(type=CommandType.CommandType_Restart),
     )
@@ -196,7 +199,10 @@ def moved(command: Command, state: str, error: str, at: datetime) -> tuple[Comma
     """The command in another state, with what follows. The ingress takes the wish away before it sends; here it is
     taken away when nobody came for it."""
     changed = replace(command, state=state, error=error, updated_at=at)
-    effects: list[Effect] = [_fact(changed, command.state)]
+    fact = _fact(changed, command.state)
+    effects: list[Effect] = [fact]
+    if command.traceparent:
+        effects = [Traced(fact, command.traceparent, f"{command.type} {state}", command.updated_at, at)]
     if command.state == "pending" and state != "delivered":
         effects.insert(0, Desired(str(command.instance_uid), "command", None))
     return changed, effects, record_of(changed)
@@ -221,9 +227,11 @@ def record_of(command: Command) -> LogRecord:
     )
 
 
-def delivered(command: Command, supervisor: Supervisor | None) -> Command:
+def delivered(command: Command, supervisor: Supervisor | None, traceparent: str = "") -> Command:
     """The command as it goes out: only a start of the collector after this one tells that it was done. One before it,
     such as by an offer of own telemetry, does not."""
+    if traceparent:
+        command = replace(command, traceparent=traceparent)
     if supervisor is None:
         return command
     return replace(command, collector_started_at=supervisor.collector_started_at)

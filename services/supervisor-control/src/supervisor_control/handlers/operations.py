@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 from flowgate.agent.v1 import events_pb2 as agent_facts
 from flowgate.config.v1 import events_pb2 as config_facts
 from flowgate.rpc.v1 import operations_pb2 as rpc
+from flowkit import tracing
 from flowkit.errors import ConflictError, InvalidError, NotFoundError
 from flowkit.opamp import timestamp
 from flowkit.outbox import Effect
@@ -55,6 +56,7 @@ async def create_operation(control: Control, request: rpc.CreateOperationRequest
             created_at=now,
             created_by=request.actor,
             updated_at=now,
+            traceparent=tracing.traceparent(),
         ),
         targets,
     )
@@ -240,6 +242,7 @@ async def _restart(
             created_by=operation.created_by,
             updated_at=now,
             expires_at=now + timedelta(seconds=control.settings.command_expiry_seconds),
+            traceparent=operation.traceparent,
         )
         for one in targets
         if one.instance_uid not in busy

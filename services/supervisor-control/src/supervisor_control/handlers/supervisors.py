@@ -8,7 +8,7 @@ from flowgate.agent.v1 import events_pb2 as agent_facts
 from flowgate.config.v1 import events_pb2 as config_facts
 from flowgate.rpc.v1 import supervisor_control_pb2 as rpc
 from flowgate.uplink.v1 import uplink_pb2
-from flowkit import opamp
+from flowkit import opamp, tracing
 from flowkit.errors import ConflictError, NotFoundError
 from flowkit.opamp import timestamp
 from flowkit.outbox import Desired, Effect
@@ -59,7 +59,7 @@ async def agents_reported(control: Control, reports: Sequence[Report], now: date
             command = commands.get(uid)
             if command is not None and report.entry.delivered.id == str(command.command_id):
                 state = "failed" if report.entry.delivered.error else "delivered"
-                command = domain.delivered(command, supervisor)
+                command = domain.delivered(command, supervisor, report.entry.delivered.traceparent)
                 commands[uid], more, record = domain.moved(
                     command, state, report.entry.delivered.error, report.received_at
                 )
@@ -212,6 +212,7 @@ async def request_restart(control: Control, request: rpc.RequestRestartRequest, 
         created_by=request.actor,
         updated_at=now,
         expires_at=now + timedelta(seconds=control.settings.command_expiry_seconds),
+        traceparent=tracing.traceparent(),
     )
     await control.store.add_command(command)
     await control.store.add_records([domain.record_of(command)])

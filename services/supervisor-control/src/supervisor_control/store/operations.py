@@ -27,6 +27,7 @@ _COMMAND = {
     "created_by": "text",
     "updated_at": "timestamptz",
     "expires_at": "timestamptz",
+    "traceparent": "text",
 }
 
 

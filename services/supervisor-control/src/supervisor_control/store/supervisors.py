@@ -50,7 +50,7 @@ _SET_CONNECTION = (
 )
 _COMMAND = (
     "command_id, instance_uid, gateway_id, type, state, error, collector_started_at, created_at, created_by,"
-    " updated_at, expires_at"
+    " updated_at, expires_at, traceparent"
 )
 
 
@@ -145,7 +145,7 @@ class SupervisorStore:
     async def add_command(self, command: Command) -> None:
         """Keep a new command."""
         await self._connection.execute(
-            f"INSERT INTO commands ({_COMMAND}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            f"INSERT INTO commands ({_COMMAND}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             command.command_id,
             command.instance_uid,
             command.gateway_id,
@@ -157,19 +157,22 @@ class SupervisorStore:
             command.created_by,
             command.updated_at,
             command.expires_at,
+            command.traceparent,
         )
 
     async def save_commands(self, commands: Sequence[Command]) -> None:
         """Write states and errors."""
         await self._connection.execute(
             "UPDATE commands c SET state = u.state, error = u.error, updated_at = u.updated_at,"
-            " collector_started_at = u.started_at FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[],"
-            " $5::timestamptz[]) AS u (id, state, error, updated_at, started_at) WHERE c.command_id = u.id",
+            " collector_started_at = u.started_at, traceparent = u.traceparent FROM unnest($1::uuid[], $2::text[],"
+            " $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[]) AS u (id, state, error, updated_at,"
+            " started_at, traceparent) WHERE c.command_id = u.id",
             [one.command_id for one in commands],
             [one.state for one in commands],
             [one.error for one in commands],
             [one.updated_at for one in commands],
             [one.collector_started_at for one in commands],
+            [one.traceparent for one in commands],
         )
 
     async def add_records(self, records: Sequence[LogRecord]) -> None:

@@ -7,9 +7,10 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class DesiredState(_message.Message):
-    __slots__ = ("id", "expires_at_unix_nano", "config", "command", "full_state", "connection", "refusal")
+    __slots__ = ("id", "expires_at_unix_nano", "traceparent", "config", "command", "full_state", "connection", "refusal")
     ID_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_UNIX_NANO_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     COMMAND_FIELD_NUMBER: _ClassVar[int]
     FULL_STATE_FIELD_NUMBER: _ClassVar[int]
@@ -17,12 +18,13 @@ class DesiredState(_message.Message):
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
     id: str
     expires_at_unix_nano: int
+    traceparent: str
     config: DesiredConfig
     command: DesiredCommand
     full_state: DesiredFullState
     connection: DesiredConnection
     refusal: DesiredRefusal
-    def __init__(self, id: _Optional[str] = ..., expires_at_unix_nano: _Optional[int] = ..., config: _Optional[_Union[DesiredConfig, _Mapping]] = ..., command: _Optional[_Union[DesiredCommand, _Mapping]] = ..., full_state: _Optional[_Union[DesiredFullState, _Mapping]] = ..., connection: _Optional[_Union[DesiredConnection, _Mapping]] = ..., refusal: _Optional[_Union[DesiredRefusal, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., expires_at_unix_nano: _Optional[int] = ..., traceparent: _Optional[str] = ..., config: _Optional[_Union[DesiredConfig, _Mapping]] = ..., command: _Optional[_Union[DesiredCommand, _Mapping]] = ..., full_state: _Optional[_Union[DesiredFullState, _Mapping]] = ..., connection: _Optional[_Union[DesiredConnection, _Mapping]] = ..., refusal: _Optional[_Union[DesiredRefusal, _Mapping]] = ...) -> None: ...
 
 class DesiredConnection(_message.Message):
     __slots__ = ("hash", "own_logs_url", "own_metrics_url", "own_traces_url", "has_own_telemetry", "heartbeat_interval_seconds")
