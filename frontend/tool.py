@@ -28,7 +28,10 @@ MODULES = HERE / "node_modules"
 DIST = HERE / "dist"
 SCHEMA = HERE / "src" / "services" / "schema.d.ts"
 # What the build is made of. Tests are not.
-SOURCES = ("src", "public", "index.html", "package-lock.json", "vite.config.ts", "tsconfig.json")
+SOURCES = (
+    *("src", "public", "index.html", "package-lock.json", "vite.config.ts", "tsconfig.json"),
+    "../cli/src/flowgate_cli/bundle",
+)
 
 
 def node(*command: str | Path, **changes: str) -> None:

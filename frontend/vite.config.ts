@@ -35,7 +35,8 @@ export default defineConfig({
     ],
   },
   build: { chunkSizeWarningLimit: 6000, manifest: true, assetsInlineLimit: 0, modulePreload: { polyfill: false } },
-  server: { proxy: { '/api': 'http://127.0.0.1:8080' } },
+  // The command's own files are offered as a download too.
+  server: { proxy: { '/api': 'http://127.0.0.1:8080' }, fs: { allow: ['.', '../cli/src/flowgate_cli/bundle'] } },
   test: {
     environment: 'jsdom',
     setupFiles: ['src/testing/setup.ts'],

@@ -55,7 +55,7 @@ export function AgentOverview({ gateway }: { gateway: Gateway }) {
             }}
           </Shown>
         </Section>
-        {gateway.management_mode === 'supervisor' ? <SupervisorSection id={gateway.instance_id} /> : <MoveToSupervisor />}
+        {gateway.management_mode === 'supervisor' ? <SupervisorSection id={gateway.instance_id} /> : <MoveToSupervisor gateway={gateway} />}
       </Grid.Col>
       <Grid.Col span={{ base: 12, md: 5 }}>
         <Section title="Identity">
@@ -174,7 +174,7 @@ function SupervisorSection({ id }: { id: string }) {
 }
 
 /** How an agent in extension mode becomes one that can be managed. */
-function MoveToSupervisor() {
+function MoveToSupervisor({ gateway }: { gateway: Gateway }) {
   return (
     <Section title="Move to supervisor mode">
       <Text size="sm" mb="xs">
@@ -186,8 +186,8 @@ function MoveToSupervisor() {
           <Accordion.Panel>
             <ol style={{ margin: 0, paddingLeft: 18, fontSize: 13 }}>
               <li>
-                Make the supervisor's configuration under <Link to="/onboarding">Connect an agent</Link>, or a ready folder with{' '}
-                <code>flowgate gateway bundle</code>.
+                <Link to={`/onboarding?move=${gateway.instance_id}`}>Make the commands, or a ready folder for a container</Link>, with
+                the identity of this agent. On a shell, <code>flowgate gateway bundle</code> makes the same folder.
               </li>
               <li>Stop the collector, and take the opamp extension out of its configuration.</li>
               <li>Start opampsupervisor with it. The agent appears here in supervisor mode.</li>

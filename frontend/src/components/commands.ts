@@ -5,11 +5,13 @@ export interface Choice {
   platform: 'linux' | 'docker' | 'kubernetes'
   url: string
   token: string
+  /** Identity to take over from an agent that moves; a new one where it is left out. */
+  instanceId?: string
 }
 
 export const httpUrl = (url: string) => url.replace(/^ws/, 'http')
 
-function supervisorYaml({ url, token }: Choice, executable: string, storage: string): string {
+function supervisorYaml({ url, token, instanceId }: Choice, executable: string, storage: string): string {
   return `server:
   endpoint: ${url}
   headers:
@@ -26,7 +28,7 @@ capabilities:
   accepts_restart_command: true
 agent:
   executable: ${executable}
-  validate_config: true
+  validate_config: true${instanceId ? `\n  instance_id: ${instanceId}` : ''}
 storage:
   directory: ${storage}
 `
@@ -65,9 +67,9 @@ export function needs({ mode, platform }: Choice): string {
 const SUPERVISOR_FOLDER = '/etc/opampsupervisor'
 const STORAGE = '/var/lib/opampsupervisor'
 
-function image({ mode, url }: Choice): string {
+function image({ mode, url, instanceId }: Choice): string {
   return `            - {name: USE_SUPERVISOR, value: "${mode === 'supervisor'}"}
-            - {name: FLOWGATE_OPAMP_ENDPOINT, value: "${url}"}
+            - {name: FLOWGATE_OPAMP_ENDPOINT, value: "${url}"}${instanceId ? `\n            - {name: FLOWGATE_INSTANCE_UID, value: "${instanceId}"}` : ''}
             - name: FLOWGATE_ENROLLMENT_TOKEN
               valueFrom: {secretKeyRef: {name: flowgate-enrollment, key: token}}`
 }
@@ -101,7 +103,7 @@ ${image(choice)}
 
 /** The steps, in order; what is to be typed is complete. */
 export function steps(choice: Choice): Step[] {
-  const { mode, platform, url, token } = choice
+  const { mode, platform, url, token, instanceId } = choice
   if (platform === 'docker') {
     return [
       {
@@ -109,7 +111,7 @@ export function steps(choice: Choice): Step[] {
         text: `docker run -d --name gateway --restart unless-stopped \\
   -e USE_SUPERVISOR=${mode === 'supervisor'} \\
   -e FLOWGATE_OPAMP_ENDPOINT=${url} \\
-  -e FLOWGATE_ENROLLMENT_TOKEN=${token} \\
+  -e FLOWGATE_ENROLLMENT_TOKEN=${token} \\${instanceId ? `\n  -e FLOWGATE_INSTANCE_UID=${instanceId} \\` : ''}
   -v gateway-storage:${STORAGE} \\
   flowgate-gateway
 `,

@@ -2,7 +2,8 @@ import { Alert, Button, Group, Loader, Paper, SegmentedControl, Stack, Text, Tex
 import { IconCircleCheck } from '@tabler/icons-react'
 import { useMutation, useQuery } from '@tanstack/react-query'
 import { type ReactNode, useCallback, useEffect, useState } from 'react'
-import { Link } from 'react-router'
+import { Link, useSearchParams } from 'react-router'
+import { BundleDownload } from '../components/BundleDownload'
 import { type Choice, needs, steps } from '../components/commands'
 import { CopyBlock } from '../components/CopyBlock'
 import { ModeBadge } from '../components/ModeBadge'
@@ -19,11 +20,14 @@ const MODES: Record<Choice['mode'], string> = {
 }
 const HOUR = 3_600_000
 
-/** From nothing to an agent in the fleet: choose, copy, wait for it. */
+/** From nothing to an agent in the fleet, or from one mode to the other: choose, copy, wait for it. */
 export default function Onboarding() {
   const about = useQuery(queries.about)
+  const [params] = useSearchParams()
+  const instanceId = params.get('move') ?? undefined
+  const moved = useQuery({ ...queries.gateway(instanceId ?? ''), enabled: instanceId !== undefined })
   const [mode, setMode] = useState<Choice['mode']>('supervisor')
-  const [platform, setPlatform] = useState<Choice['platform']>('linux')
+  const [platform, setPlatform] = useState<Choice['platform']>(instanceId ? 'docker' : 'linux')
   const [url, setUrl] = useState('')
   useEffect(() => {
     if (about.data?.opamp_url) setUrl((known) => known || about.data.opamp_url!)
@@ -38,9 +42,17 @@ export default function Onboarding() {
       }),
   })
   const isLocal = /\/\/(127\.|localhost|\[::1\])/.test(url)
+  const choice = { mode, platform, url, token: make.data?.token ?? '', ...(instanceId ? { instanceId } : {}) }
   return (
-    <Page title="Connect an agent">
+    <Page title={instanceId ? 'Move an agent to another mode' : 'Connect an agent'} aside={moved.data?.name}>
       <Stack gap="md" maw={880} pb="xl">
+        {moved.isError && <Failed error={moved.error} what="The agent that moves is not known" />}
+        {instanceId && (
+          <Alert color="blue" title="It stays the same gateway">
+            Name, labels and history stay: what runs there next has the identity of this agent. Stop the old collector first, since
+            two must not run with one identity.
+          </Alert>
+        )}
         <Step number={1} title="What should FlowGate do with it?">
           <SegmentedControl
             aria-label="Mode"
@@ -85,8 +97,8 @@ export default function Onboarding() {
         <Step number={3} title="Run this there">
           {make.data ? (
             <Stack gap="sm">
-              <Text size="sm">{needs({ mode, platform, url, token: '' })}</Text>
-              {steps({ mode, platform, url, token: make.data.token }).map((step) => (
+              <Text size="sm">{needs(choice)}</Text>
+              {steps(choice).map((step) => (
                 <div key={step.title}>
                   <Text size="sm" fw={600} mb={4}>
                     {step.title}
@@ -94,6 +106,9 @@ export default function Onboarding() {
                   <CopyBlock text={step.text} label={step.title} />
                 </div>
               ))}
+              {platform === 'docker' && (
+                <BundleDownload key={moved.data?.host_name} choice={choice} name={moved.data?.host_name?.split('.')[0] || 'gateway'} />
+              )}
               <Text size="xs" c="dimmed">
                 The token in it is good for one agent and 24 hours. It is not shown again once you leave this page;{' '}
                 <Link to="/enrollment">Enrollment tokens</Link> makes others and revokes this one.
@@ -117,7 +132,7 @@ export default function Onboarding() {
           // In view however long the commands are.
           <div style={{ position: 'sticky', bottom: 12 }}>
             <Step number={4} title="It appears here">
-              <Arrival tokenId={make.data.token_id} />
+              {instanceId ? <Moved instanceId={instanceId} mode={mode} /> : <Arrival tokenId={make.data.token_id} />}
             </Step>
           </div>
         )}
@@ -155,6 +170,16 @@ function Arrival({ tokenId }: { tokenId: string }) {
     if (!isUsed || agent) return
     void agentApi.list({ sort: '-first_seen_at', limit: 1 }).then((page) => setAgent(page.items[0] ?? null), () => {})
   }, [isUsed, agent])
+  return <Arrived agent={agent} />
+}
+
+/** Waits for an agent to be there in the mode that was chosen for it. */
+function Moved({ instanceId, mode }: { instanceId: string; mode: Choice['mode'] }) {
+  const { data } = useQuery({ ...queries.gateway(instanceId), refetchInterval: 3000 })
+  return <Arrived agent={data?.management_mode === mode && data.status === 'online' ? data : null} />
+}
+
+function Arrived({ agent }: { agent: Gateway | null }) {
   if (!agent) {
     return (
       <Group gap="sm" role="status">

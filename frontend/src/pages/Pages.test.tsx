@@ -209,7 +209,7 @@ describe('policies', () => {
     expect(within(dialog).getByLabelText(/Name/)).toHaveAccessibleDescription('There is a policy of this name; change that one')
     await userEvent.type(within(dialog).getByLabelText(/Name/), '-eu')
     expect(within(dialog).getByRole('button', { name: /Save/ })).toHaveAccessibleDescription(/It needs a label/)
-    await userEvent.type(within(dialog).getByLabelText(/all of these labels/), 'region=eu{Enter}')
+    await userEvent.type(within(dialog).getByLabelText(/all of these labels/, { selector: 'input' }), 'region=eu{Enter}')
     await userEvent.click(await within(dialog).findByRole('button', { name: 'Save, offer it to 4 agents' }))
     await waitFor(() => expect(orders.at(-1)).toMatch(/^put prod-eu .*"region":"eu"/))
   })
