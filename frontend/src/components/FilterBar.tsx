@@ -1,10 +1,11 @@
 import { NativeSelect, TextInput } from '@mantine/core'
-import { useDebouncedCallback } from '@mantine/hooks'
+import { useDebouncedCallback, useDebouncedValue } from '@mantine/hooks'
 import { IconSearch } from '@tabler/icons-react'
-import { useQuery } from '@tanstack/react-query'
+import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { type FormEvent, useEffect, useId, useMemo, useRef, useState } from 'react'
 import type { SupervisedAgent } from '../services/api'
 import { queries } from '../services/queries'
+import { agents } from './counts'
 import classes from './FilterBar.module.css'
 import { CONFIG_STATES, type Filters, isFiltered, STATUSES } from './fleet'
 
@@ -35,13 +36,10 @@ export function FilterBar({ filters, change, clear, rows, withMode = true }: Pro
   }, [filters.q])
   const [searches, labels] = [useId(), useId()]
 
-  const known = useMemo(() => {
-    const found = new Set<string>()
-    for (const row of rows.slice(0, 500)) {
-      for (const [key, value] of Object.entries(row.labels)) found.add(value ? `${key}=${value}` : key)
-    }
-    return [...found].sort().slice(0, 100)
-  }, [rows])
+  // What there is in the whole fleet, asked for once somebody is about to choose.
+  const [label, setLabel] = useState<string | null>(null)
+  const [wanted] = useDebouncedValue(label, TYPING_MILLISECONDS)
+  const { data: known } = useQuery({ ...queries.labels(wanted ?? ''), enabled: wanted !== null, placeholderData: keepPreviousData })
   const suggestions = useMemo(
     () => [...new Set(rows.slice(0, 200).flatMap((row) => (row.host_name ? [row.host_name] : [])))],
     [rows],
@@ -52,10 +50,9 @@ export function FilterBar({ filters, change, clear, rows, withMode = true }: Pro
   }
   const addLabel = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
-    const field = event.currentTarget.elements.namedItem('label') as HTMLInputElement
-    const wanted = field.value.trim()
-    if (wanted) change('label', [...new Set([...(filters.label ?? []), wanted])])
-    field.value = ''
+    const chosen = label?.trim()
+    if (chosen) change('label', [...new Set([...(filters.label ?? []), chosen])])
+    setLabel('')
   }
   return (
     <div className={classes.bar} role="search" aria-label="Filter agents">
@@ -136,24 +133,46 @@ export function FilterBar({ filters, change, clear, rows, withMode = true }: Pro
           </button>
         ))}
       </div>
+      <div className={classes.toggles}>
+        <button
+          type="button"
+          className={classes.toggle}
+          aria-pressed={filters.crash_looping ?? false}
+          title="Collectors that crash again and again"
+          onClick={() => change('crash', filters.crash_looping ? [] : ['yes'])}
+        >
+          crash loop
+        </button>
+      </div>
       <form onSubmit={addLabel}>
-        <TextInput w={150} name="label" aria-label="Label" placeholder="Label, key=value ⏎" list={labels} autoComplete="off" />
+        <TextInput
+          w={150}
+          aria-label="Label"
+          placeholder="Label, key=value ⏎"
+          list={labels}
+          autoComplete="off"
+          value={label ?? ''}
+          onFocus={() => setLabel((now) => now ?? '')}
+          onChange={(event) => setLabel(event.currentTarget.value)}
+        />
         <datalist id={labels}>
-          {known.map((one) => (
-            <option key={one} value={one} />
+          {known?.map(({ key, value, gateways }) => (
+            <option key={`${key}=${value}`} value={value ? `${key}=${value}` : key}>
+              {agents(gateways)}
+            </option>
           ))}
         </datalist>
       </form>
-      {filters.label?.map((label) => (
+      {filters.label?.map((chosen) => (
         <button
-          key={label}
+          key={chosen}
           type="button"
           className="fg-pill"
           data-removable
-          aria-label={`Without the label ${label}`}
-          onClick={() => change('label', filters.label!.filter((one) => one !== label))}
+          aria-label={`Without the label ${chosen}`}
+          onClick={() => change('label', filters.label!.filter((one) => one !== chosen))}
         >
-          {label} ✕
+          {chosen} ✕
         </button>
       ))}
       {isFiltered(filters) && (

@@ -5,7 +5,7 @@ type State = Pick<
   'collector_state' | 'collector_starts' | 'last_error'
 > & { is_crash_looping?: boolean }
 
-const TONES: Record<string, string> = {
+export const TONES: Record<string, string> = {
   running: 'good',
   starting: 'blue',
   stopping: 'blue',

@@ -8,7 +8,7 @@ import { keys, POLL_MILLISECONDS } from '../services/queries'
 
 export const PAGE_SIZE = 100
 
-export type Filters = Pick<FleetQuery, 'q' | 'management_mode' | 'status' | 'healthy' | 'version' | 'config_state' | 'label' | 'sort'>
+export type Filters = Pick<FleetQuery, 'q' | 'management_mode' | 'status' | 'healthy' | 'version' | 'config_state' | 'crash_looping' | 'label' | 'sort'>
 
 export const STATUSES = ['online', 'stale', 'offline'] as const
 export const CONFIG_STATES = ['pending', 'offered', 'applying', 'applied', 'failed'] as const
@@ -27,6 +27,7 @@ export function filtersOf(params: URLSearchParams): Filters {
     ...(health === 'healthy' ? { healthy: true } : health === 'unhealthy' ? { healthy: false } : {}),
     ...(params.has('version') ? { version: params.getAll('version') } : {}),
     ...(config.length ? { config_state: config as Filters['config_state'] } : {}),
+    ...(params.has('crash') ? { crash_looping: true } : {}),
     ...(params.has('label') ? { label: params.getAll('label') } : {}),
     ...(params.get('sort') ? { sort: params.get('sort') as Filters['sort'] } : {}),
   }

@@ -52,6 +52,27 @@ describe('the list of agents', () => {
     await waitFor(() => expect(asked.at(-1)).toContain('version=0.149.0&config_state=failed'))
   })
 
+  it('suggests labels of the whole fleet, and filters by crash loops', async () => {
+    const asked: string[] = []
+    server.use(
+      http.get('*/api/v1/fleet/labels', ({ request }) => {
+        asked.push(new URL(request.url).searchParams.get('q') ?? '')
+        return HttpResponse.json({ items: [{ key: 'site', value: 'far-away', gateways: 4000 }] })
+      }),
+    )
+    const { router } = visit('/agents')
+    const field = await screen.findByRole('combobox', { name: 'Label' })
+    expect(asked).toEqual([])
+    await userEvent.type(field, 'far')
+    await waitFor(() => expect(document.querySelector('option[value="site=far-away"]')).toHaveTextContent('4,000 agents'))
+    await waitFor(() => expect(asked.at(-1)).toBe('far'))
+    await userEvent.clear(field)
+    await userEvent.type(field, 'site=far-away{Enter}')
+    await userEvent.click(screen.getByRole('button', { name: 'crash loop' }))
+    expect(router.state.location.search).toBe('?label=site%3Dfar-away&crash=yes')
+    expect(field).toHaveValue('')
+  })
+
   it('sorts by the column that is clicked, the other way at the second click', async () => {
     const { router } = visit('/agents')
     await userEvent.click(await screen.findByRole('button', { name: 'Last seen' }))

@@ -1,5 +1,5 @@
 import { Button, Grid, Group, Paper, Stack, Text, Title } from '@mantine/core'
-import { useQuery } from '@tanstack/react-query'
+import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { type ReactNode, useMemo } from 'react'
 import { Link } from 'react-router'
 import { CountBars } from '../components/CountBars'
@@ -9,11 +9,13 @@ import { OperationBar } from '../components/OperationBar'
 import { Page } from '../components/Page'
 import { RelativeTime } from '../components/RelativeTime'
 import { Empty, Shown } from '../components/States'
-import { type SupervisedAgent, supervisorApi } from '../services/api'
+import { eventApi, type SupervisedAgent, supervisorApi } from '../services/api'
 import { keys, POLL_MILLISECONDS, queries } from '../services/queries'
 
 const HOUR = 3_600_000
 const SHOWN = 8
+const COUNTED = 1000 // events of an hour, at most
+const LATEST = 14 // of these are shown
 
 /** The whole fleet at a glance: how many are how, what needs somebody, what happened lately. */
 export default function Overview() {
@@ -38,7 +40,7 @@ export default function Overview() {
               <CountBars summary={data} />
               <Grid gap="md">
                 <Grid.Col span={{ base: 12, lg: 6 }}>
-                  <Attention />
+                  <Attention loops={data.supervisors?.crash_looping ?? 0} />
                   <Operations />
                 </Grid.Col>
                 <Grid.Col span={{ base: 12, lg: 6 }}>
@@ -77,17 +79,20 @@ export function reasonOf(row: SupervisedAgent): string | null {
   return null
 }
 
-function Attention() {
+function Attention({ loops }: { loops: number }) {
   const query = useQuery({
-    queryKey: [...keys.supervised, 'attention'],
+    queryKey: [...keys.supervised, 'attention', loops],
+    placeholderData: keepPreviousData,
     queryFn: async () => {
-      const [sick, away, failed] = await Promise.all([
+      const [crashing, sick, away, failed] = await Promise.all([
+        loops ? supervisorApi.listFleet({ crash_looping: true, limit: 20 }) : { items: [], total: 0 },
         supervisorApi.listFleet({ healthy: false, status: ['online', 'stale'], limit: 50 }),
         supervisorApi.listFleet({ status: ['offline', 'stale'], sort: '-last_seen_at', limit: 20 }),
         supervisorApi.listFleet({ config_state: ['failed'], limit: 20 }),
       ])
-      const all = new Map([...sick.items, ...failed.items, ...away.items].map((row) => [row.instance_id, row]))
-      return { rows: [...all.values()].filter(reasonOf), sick: sick.total, away: away.total }
+      const all = new Map([...crashing.items, ...sick.items, ...failed.items, ...away.items].map((row) => [row.instance_id, row]))
+      const isCut = [crashing, sick, away, failed].some((page) => page.total > page.items.length)
+      return { rows: [...all.values()].filter(reasonOf), sick: sick.total, isCut }
     },
     refetchInterval: POLL_MILLISECONDS,
   })
@@ -95,15 +100,22 @@ function Attention() {
     <Section
       title="Needs attention"
       more={
-        query.data && query.data.sick > 0 ? (
-          <Link to="/agents?health=unhealthy" className="fg-more">
-            All that are not healthy
-          </Link>
-        ) : undefined
+        <Group gap="md">
+          {loops > 0 && (
+            <Link to="/agents?crash=yes" className="fg-more">
+              {loops === 1 ? '1 collector crashes' : `${loops.toLocaleString()} collectors crash`} again and again
+            </Link>
+          )}
+          {query.data && query.data.sick > 0 && (
+            <Link to="/agents?health=unhealthy" className="fg-more">
+              All that are not healthy
+            </Link>
+          )}
+        </Group>
       }
     >
       <Shown query={query}>
-        {({ rows }) =>
+        {({ rows, isCut }) =>
           rows.length === 0 ? (
             <Text size="sm" c="dimmed">
               Every agent is connected and healthy.
@@ -125,7 +137,8 @@ function Attention() {
               ))}
               {rows.length > SHOWN && (
                 <Text size="xs" c="dimmed" mt={6}>
-                  and {rows.length - SHOWN} more
+                  and {isCut && 'at least '}
+                  {rows.length - SHOWN} more
                 </Text>
               )}
             </Stack>
@@ -170,10 +183,11 @@ function Operations() {
 
 function LastHour() {
   const query = useQuery({
-    ...queries.recent({ limit: 100 }),
-    select: (events) => events.filter((event) => Date.now() - Date.parse(event.occurred_at ?? '') < HOUR),
+    queryKey: [...keys.recent, 'last hour'],
+    queryFn: () => eventApi.recent({ limit: COUNTED, since: new Date(Date.now() - HOUR).toISOString() }),
+    refetchInterval: 2 * POLL_MILLISECONDS,
   })
-  const events = useMemo(() => (query.data ?? []).slice(0, 14), [query.data])
+  const events = useMemo(() => (query.data ?? []).slice(0, LATEST), [query.data])
   const names = useNames(events)
   return (
     <Section
@@ -189,9 +203,16 @@ function LastHour() {
           all.length ? (
             <>
               <Text size="xs" c="dimmed" mb={4}>
-                {all.length === 100 ? 'More than 100 changes' : `${all.length} changes`}
+                {all.length === COUNTED && 'More than '}
+                {all.length === 1 ? '1 change' : `${all.length.toLocaleString()} changes`}
               </Text>
               <EventTimeline events={events} names={names} />
+              {all.length > LATEST && (
+                <Link to="/events" className="fg-more">
+                  and {all.length === COUNTED && 'at least '}
+                  {(all.length - LATEST).toLocaleString()} more
+                </Link>
+              )}
             </>
           ) : (
             <Text size="sm" c="dimmed">

@@ -55,6 +55,38 @@ describe('overview', () => {
     expect(await screen.findByText(/It refused its configuration: unknown exporter/)).toBeInTheDocument()
     expect(screen.getByText('Not connected')).toBeInTheDocument()
   })
+  it('counts crash loops over the whole fleet, and leads to them', async () => {
+    const crashing = makeAgent(8)
+    crashing.supervisor!.is_crash_looping = true
+    server.use(
+      http.get('*/api/v1/fleet/summary', () =>
+        HttpResponse.json({
+          total: 9,
+          by_mode: {},
+          by_status: {},
+          by_health: {},
+          by_version: {},
+          by_config_state: null,
+          supervisors: { by_collector_state: { crashed: 2 }, crash_looping: 2 },
+          partial: ['config-push'],
+        }),
+      ),
+      http.get('*/api/v1/ui/agents', ({ request }) =>
+        page(new URL(request.url).searchParams.get('crash_looping') === 'true' ? [crashing] : []),
+      ),
+    )
+    visit('/')
+    expect(await screen.findByRole('link', { name: '2 collectors crash again and again' })).toHaveAttribute('href', '/agents?crash=yes')
+    expect(await screen.findByText(/The collector crashes again and again/)).toBeInTheDocument()
+  })
+  it('says how many changes of the last hour are not shown', async () => {
+    const at = new Date().toISOString()
+    const items = Array.from({ length: 20 }, (_, number) => ({ event: 'agent.connected', event_id: `e${number}`, instance_id: 'i', occurred_at: at }))
+    server.use(http.get('*/api/v1/events/recent', () => HttpResponse.json({ items })))
+    visit('/')
+    expect(await screen.findByRole('link', { name: 'and 6 more' })).toHaveAttribute('href', '/events')
+    expect(screen.getByText('20 changes')).toBeInTheDocument()
+  })
 })
 
 describe('bulk operations', () => {

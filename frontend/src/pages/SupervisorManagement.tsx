@@ -6,6 +6,7 @@ import { supervisorColumns, supervisorDefault } from '../components/columns'
 import { FleetList } from '../components/FleetList'
 import { Page } from '../components/Page'
 import { Empty } from '../components/States'
+import { TONES } from '../components/SupervisorStatus'
 import { supervisorApi } from '../services/api'
 import { POLL_MILLISECONDS, queries } from '../services/queries'
 
@@ -63,15 +64,18 @@ function Dashboard() {
     refetchInterval: POLL_MILLISECONDS,
   })
   const states = summary?.by_config_state
+  const loops = summary?.supervisors?.crash_looping
+  const collectors = Object.entries(summary?.supervisors?.by_collector_state ?? {}).filter(([, number]) => number > 0)
   const cards: [string, number | undefined, string, Record<string, string>][] = [
     ['Under a supervisor', counts?.all, 'calm', {}],
     ['Online', counts?.online, 'good', { status: 'online' }],
     ['Not healthy', counts?.unhealthy, counts?.unhealthy ? 'bad' : 'calm', { health: 'unhealthy' }],
+    ['Crash loops', loops, loops ? 'bad' : 'calm', { crash: 'yes' }],
     ['Stale', counts?.stale, counts?.stale ? 'warn' : 'calm', { status: 'stale' }],
     ['Offline', counts?.offline, 'calm', { status: 'offline' }],
   ]
   return (
-    <SimpleGrid cols={{ base: 2, sm: 3, lg: 6 }} spacing="xs">
+    <SimpleGrid cols={{ base: 2, sm: 4, xl: 8 }} spacing="xs">
       {cards.map(([title, number, tone, query]) => (
         <UnstyledButton key={title} onClick={() => setParams(query)}>
           <Paper p="xs">
@@ -84,6 +88,20 @@ function Dashboard() {
           </Paper>
         </UnstyledButton>
       ))}
+      <Paper p="xs">
+        <Text size="xs" c="dimmed">
+          Collectors of connected supervisors
+        </Text>
+        <Group gap={4} mt={6}>
+          {collectors.map(([state, number]) => (
+            <span key={state} className="fg-pill" data-tone={TONES[state] ?? 'calm'}>
+              {number.toLocaleString()} {state}
+            </span>
+          ))}
+          {summary?.supervisors === null && <Text size="sm">supervisor-control does not answer now</Text>}
+          {summary?.supervisors && !collectors.length && <Text size="sm">none</Text>}
+        </Group>
+      </Paper>
       <Paper p="xs">
         <Text size="xs" c="dimmed">
           Latest configurations

@@ -5,6 +5,7 @@ import {
   agentApi,
   diagnosisApi,
   eventApi,
+  fleetApi,
   type MetricsQuery,
   metricsApi,
   operationApi,
@@ -50,6 +51,7 @@ export const queries = {
   session: queryOptions({ queryKey: keys.session, queryFn: sessionApi.get, staleTime: 300_000 }),
   about: queryOptions({ queryKey: ['about'], queryFn: sessionApi.about, staleTime: Number.POSITIVE_INFINITY }),
   summary: queryOptions({ queryKey: keys.summary, queryFn: agentApi.summary, ...polled }),
+  labels: (q: string) => queryOptions({ queryKey: ['labels', q], queryFn: () => fleetApi.labels(q), staleTime: 30_000 }),
   gateway: (id: string) =>
     queryOptions({ queryKey: [...keys.agent(id), 'gateway'], queryFn: () => agentApi.get(id), ...polled }),
   health: (id: string) =>

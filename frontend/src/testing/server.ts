@@ -90,9 +90,11 @@ export const server = setupServer(
       by_health: { healthy: 2, unhealthy: 0, unknown: 1 },
       by_version: { '0.149.0': 3 },
       by_config_state: { applied: 1, failed: 0 },
+      supervisors: { by_collector_state: { running: 1, crashed: 0 }, crash_looping: 0 },
       partial: [],
     }),
   ),
+  http.get('*/api/v1/fleet/labels', () => HttpResponse.json({ items: [] })),
   http.get('*/api/v1/ui/agents', () => page(fleet)),
   http.get('*/api/v1/supervisor/ui/agents', () => page(fleet.filter((one) => one.management_mode === 'supervisor'))),
   http.get('*/api/v1/gateways/:id', ({ params }) => {
