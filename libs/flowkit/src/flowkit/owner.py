@@ -207,9 +207,13 @@ async def _outbox(database: Database) -> Iterable[Metric]:
         rows, age = await outbox.waiting(connection)
     return [
         GaugeMetricFamily(
-            "flowgate_outbox_rows", f"Rows that wait to be published, counted up to {outbox.COUNTED_ROWS}", value=rows
+            "flowgate_outbox_rows",
+            f"Rows of the outbox that wait to be published, counted up to {outbox.COUNTED_ROWS}",
+            value=rows,
         ),
-        GaugeMetricFamily("flowgate_outbox_oldest_age_seconds", "Age of the oldest of them; 0 without any", value=age),
+        GaugeMetricFamily(
+            "flowgate_outbox_oldest_age_seconds", "Age of the oldest row of the outbox; 0 without any", value=age
+        ),
     ]
 
 
