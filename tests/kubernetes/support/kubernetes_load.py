@@ -21,7 +21,9 @@ AGENTS = 300
 PAUSE = (3.0, 5.0)  # seconds between two reports of an agent; with copies on three servers, two cores have their fill
 ASK_SECONDS = 0.1  # between two requests of one client
 SHOWN_SECONDS = 0.5  # between two looks at who is shown offline
-SETTLED_SECONDS = 3.0  # from the first answer on a connection until the agent has to be shown online
+SETTLED_SECONDS = (
+    10.0  # from the first answer on a connection until the agent has to be shown online: the lag there may be
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Load:
         self.failures: list[str] = []
         self.shown_offline: set[tuple[int, str]] = set()
         self.wrongly_offline: set[tuple[int, str]] = set()
+        self.offline_times: list[float] = []
         self.books = Books(bus_urls)
         self._api = f"{api_url}/api/v1"
         self._headers = {"Authorization": f"Bearer {tokens['admin-token']}"}
@@ -152,6 +155,7 @@ class Load:
         ours = {str(agent.uid): agent for agent in self.agents}
         before: set[str] = set()
         before_wrong: set[str] = set()
+        since: dict[str, float] = {}
         async with httpx2.AsyncClient(headers=self._headers, timeout=10) as client:
             while not self._stop.is_set():
                 settled = time.monotonic() - SETTLED_SECONDS
@@ -163,6 +167,8 @@ class Load:
                         wrong = now & steady
                         self.shown_offline |= {(int(time.time()), uid) for uid in now - before}
                         self.wrongly_offline |= {(int(time.time()), uid) for uid in wrong - before_wrong}
+                        self.offline_times += [time.monotonic() - since.pop(uid) for uid in before - now]
+                        since |= dict.fromkeys(now - before, time.monotonic())
                         before, before_wrong = now, wrong
                 except httpx2.HTTPError:
                     pass  # those who ask count failures

@@ -20,6 +20,7 @@ COLUMNS = (
     "reconnections",
     "full states asked for",
     "shown offline between two connections",
+    "for at most, s",
     "wrongly shown offline",
     "API requests",
     "failed",
@@ -34,13 +35,21 @@ class Row:
     figures: Figures
     lost: int
     doubled: int
+    longest_offline: float  # s
 
     def cells(self) -> list[str]:
         """As in the table."""
         of = self.figures
         numbers = [of.answered, self.lost, self.doubled, of.refused, of.connections, of.full_states]
-        numbers += [of.shown_offline - of.wrongly_offline, of.wrongly_offline, of.api_requests, of.api_failed]
-        return [self.name, f"{of.seconds:.0f}", *(f"{one:,}" for one in numbers)]
+        numbers += [of.shown_offline - of.wrongly_offline]
+        more = [of.wrongly_offline, of.api_requests, of.api_failed]
+        return [
+            self.name,
+            f"{of.seconds:.0f}",
+            *(f"{one:,}" for one in numbers),
+            f"{self.longest_offline:.1f}",
+            *(f"{one:,}" for one in more),
+        ]
 
 
 @dataclass
@@ -73,22 +82,23 @@ class Steps:
         self._release = release
 
     @contextmanager
-    def step(self, name: str, *, is_orderly: bool = True) -> Iterator[None]:
+    def step(self, name: str, *, is_orderly: bool = True, full_states: float = FULL_STATES) -> Iterator[None]:
         """Count until the end of the block and until every agent reports again; an orderly step costs no request
         and shows nobody offline who is connected."""
         before, doubled = self._load.figures(), self._load.books.doubled
-        failures = len(self._load.failures)
+        failures, times = len(self._load.failures), len(self._load.offline_times)
         yield
         self._load.all_report()
         figures = self._load.figures() - before
         lost = self._lost()
-        row = Row(name, figures, lost, self._load.books.doubled - doubled)
+        longest = max(self._load.offline_times[times:], default=0.0)
+        row = Row(name, figures, lost, self._load.books.doubled - doubled, longest)
         REPORT.rows.append(row)
         assert (row.lost, row.doubled) == (0, 0), row
         if is_orderly:
             assert self._load.failures[failures:] == []
             assert figures.wrongly_offline == 0, row
-            assert figures.full_states <= FULL_STATES * max(figures.connections, len(self._load.agents)), row
+            assert figures.full_states <= full_states * figures.connections, row
 
     def _lost(self) -> int:
         """Reports of up to now that are in no fact after a while."""

@@ -62,16 +62,17 @@ class CountingAgent:
                     self._unanswered.clear()
                     self.connections += 1
                     listening = asyncio.create_task(self._listen(socket))
-                    while not stop.is_set() and not listening.done():
-                        await self._report(socket)
-                        await asyncio.wait({listening}, timeout=random.uniform(*self.pause))
-                    if stop.is_set() and not listening.done():
-                        await asyncio.sleep(1.0)
-                    self.answered_at = None
-                    listening.cancel()
-                    await asyncio.gather(listening, return_exceptions=True)
+                    try:
+                        while not stop.is_set() and not listening.done():
+                            await self._report(socket)
+                            await asyncio.wait({listening}, timeout=random.uniform(*self.pause))
+                        if stop.is_set() and not listening.done():
+                            await asyncio.sleep(1.0)
+                    finally:
+                        self.answered_at = None
+                        listening.cancel()
+                        await asyncio.gather(listening, return_exceptions=True)
             except (OSError, TimeoutError, websockets.WebSocketException):
-                self.answered_at = None
                 await asyncio.sleep(random.uniform(0.1, 0.5))
 
     async def _report(self, socket: ClientConnection) -> None:

@@ -15,8 +15,8 @@ from opamp_gateway.connections import Agent, canonical
 
 log = get_log()
 
-_LOAD_SECONDS = 0.4  # a session that takes longer to find is not waited for; the full state is asked for instead
-_LOAD_PAUSES = (0.0, 0.08, 0.16)  # s, before each look
+_LOAD_SECONDS = 0.5  # a session that takes longer to find is not waited for; the full state is asked for instead
+_LOAD_PAUSES = (0.0, 0.1, 0.3)  # s, before each look
 
 
 class Handover:
