@@ -19,6 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from flowgate.uplink.v1 import desired_pb2, telemetry_pb2, uplink_pb2
 from flowkit import contracts, tokens
 from flowkit.bus import Bus
+from flowkit.metrics import Metrics
 from flowkit.service import Ready
 from flowkit.testing import connected_bus, make_description
 from opamp.v1 import opamp_pb2
@@ -38,6 +39,7 @@ class Gateway:
     port: int
     settings: OpampGatewaySettings
     ready: Ready
+    metrics: Metrics
     stop: Callable[[], Awaitable[None]]
 
     @property
@@ -392,7 +394,7 @@ async def start_gateway(nats_url: str) -> AsyncIterator[StartGateway]:
             own = AsyncExitStack()
             running = await own.enter_async_context(app.ingress(settings))
             stack.push_async_callback(own.aclose)
-            return Gateway(running.port, settings, running.ready, own.aclose)
+            return Gateway(running.port, settings, running.ready, running.metrics, own.aclose)
 
         yield start
 
