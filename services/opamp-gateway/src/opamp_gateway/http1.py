@@ -164,14 +164,14 @@ class RequestReader:
         del buffer[: end + 4]
         request = _REQUEST_LINE.match(lines[0])
         if request is None:
-            return self._fail(400, "request line is malformed")
+            return self._malformed(lines, "request line is malformed")
         if len(lines) > _MAX_HEADERS + 1:
             return self._fail(431, "too many headers")
         headers: dict[str, str] = {}
         for line in lines[1:]:
             match = _FIELD.match(line)
             if match is None:
-                return self._fail(400, "header is malformed")
+                return self._malformed(lines, "header is malformed")
             name, value = match[1].decode().lower(), match[2].decode("latin-1")
             if name in headers:
                 if name in _SINGLE:
@@ -179,6 +179,10 @@ class RequestReader:
                 value = f"{headers[name]}, {value}"
             headers[name] = value
         return self._framing(request, headers)
+
+    def _malformed(self, lines: list[bytes], reason: str) -> Failed:
+        """The reason is the same however the bytes were cut: a lone LF is seen before the head is whole."""
+        return self._fail(400, "line does not end in CRLF" if any(b"\n" in line for line in lines) else reason)
 
     def _framing(self, request: re.Match[bytes], headers: dict[str, str]) -> Event:
         """How long the body is (RFC 9112 section 6.3)."""
