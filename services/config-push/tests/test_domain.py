@@ -1,7 +1,7 @@
 """Configurations and their delivery, without any I/O."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -13,6 +13,7 @@ from config_push.domain import Delivery
 from flowgate.config.v1 import events_pb2 as facts
 from flowkit.errors import InvalidError
 from flowkit.outbox import Desired
+from flowkit.tracing import Traced
 from opamp.v1 import opamp_pb2
 from opamp.v1.opamp_pb2 import RemoteConfigStatuses as Statuses
 
@@ -115,6 +116,17 @@ def test_the_usual_way() -> None:
     assert effects[0] == Desired(str(UUID(int=2)), "config", None)
     assert isinstance(effects[1], facts.DeliveryStateChanged)
     assert effects[1].previous_state == facts.DELIVERY_STATE_APPLYING
+
+
+def test_what_becomes_of_a_traced_delivery_goes_on_with_its_trace() -> None:
+    """Each state is a span from the one before; the wish carries the trace to the ingress."""
+    delivery = make_delivery(traceparent="00-aa-bb-01")
+    wish, _ = domain.begin(delivery)
+    assert isinstance(wish, Desired) and wish.state is not None and wish.state.traceparent == "00-aa-bb-01"
+    later = NOW + timedelta(seconds=2)
+    delivery, effects = domain.delivered(delivery, domain.REPORTS_REMOTE_CONFIG, "", later)
+    fact = domain.fact_of(delivery, "pending")
+    assert effects == [Traced(fact, "00-aa-bb-01", "delivery offered", since=NOW, until=later)]
 
 
 def test_applying_may_be_skipped_and_states_may_be_told_again() -> None:

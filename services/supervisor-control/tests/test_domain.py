@@ -8,6 +8,7 @@ import pytest
 
 from flowgate.supervisor.v1 import events_pb2 as facts
 from flowkit.outbox import Desired
+from flowkit.tracing import Traced
 from opamp.v1.opamp_pb2 import ComponentHealth
 from supervisor_control.domain import supervisors as domain
 from supervisor_control.domain.supervisors import Command, CrashLoop, Supervisor
@@ -99,6 +100,21 @@ def test_a_delivered_restart_is_done_with_a_new_start_time_and_health() -> None:
     assert domain.outcome(make_command(state="pending"), supervisor) is None
     supervisor.collector_state, supervisor.last_error = "crashed", "exited unexpectedly"
     assert domain.outcome(delivered, supervisor) == ("failed", "exited unexpectedly")
+
+
+def test_what_becomes_of_a_traced_command_goes_on_with_its_trace() -> None:
+    """From the span of sending it on, when the ingress has made one."""
+    command = make_command(traceparent="00-aa-bb-01")
+    wish, _ = domain.begin(command)
+    assert isinstance(wish, Desired) and wish.state is not None and wish.state.traceparent == "00-aa-bb-01"
+    sent, (fact,), _ = domain.moved(domain.delivered(command, None, "00-aa-cc-01"), "delivered", "", NOW)
+    assert isinstance(fact, Traced)
+    assert (fact.traceparent, fact.span, fact.effect.state) == (
+        "00-aa-cc-01",
+        "restart delivered",
+        facts.COMMAND_STATE_DELIVERED,
+    )
+    assert domain.delivered(sent, None).traceparent == "00-aa-cc-01"
 
 
 def test_a_start_before_the_delivery_does_not_count() -> None:
