@@ -30,6 +30,8 @@ service: {pipelines: {logs: {receivers: [nop], exporters: [nop]}}}
 OF_THE_SCRAPE = frozenset({"job", "instance", "namespace", "le"})
 OF_EVERYBODY = "every service"
 
+_WORD = re.compile(r"[A-Za-z_-]+")
+
 
 @dataclass
 class Family:
@@ -190,8 +192,9 @@ def faults(text: str, families: dict[str, Family], where: str) -> list[str]:
                 continue
             if matcher.name not in family.labels:
                 found.append(f"{where}: {node.name} has no label {matcher.name}")
-            for value in matcher.value.split("|"):
-                if value.isalpha() and value not in family.values and not re.search(rf"\b{value}\b", family.text):
+                continue
+            for value in filter(_WORD.fullmatch, matcher.value.split("|")):
+                if value not in family.values and not re.search(rf"\b{value}\b", family.text):
                     found.append(f"{where}: {matcher.name} of {node.name} is never {value}")
 
     promql.walk(expression, visit)
