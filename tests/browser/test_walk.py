@@ -11,38 +11,16 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
+from browser_steps import SOON, ready, write
 from browser_visit import Visit
 from interop_agents import Extension, Supervisor
 from interop_configs import UNSTARTABLE, good
 from interop_flowgate import FlowGate
-from playwright.async_api import Locator, expect
+from playwright.async_api import expect
 
 from flowkit.testing import eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
-
-SOON = 90_000  # ms; a real collector has to start
-
-
-async def ready(flowgate: FlowGate, agent: Supervisor) -> str:
-    """Id of the supervisor's agent, once it is healthy and runs with a configuration from here."""
-    instance_id = await agent.instance_id()
-    async with flowgate.api() as api:
-        await api.healthy(instance_id, 60)
-        if (await api.get(f"/gateways/{instance_id}/config"))["assigned"] is None:
-            await api.delivery(await api.push(instance_id, good("first")), "applied")
-            await api.healthy(instance_id, 60)
-    return instance_id
-
-
-async def write(visit: Visit, text: str) -> Locator:
-    """Paste a text in place of what is in the editor."""
-    editor = visit.page.get_by_role("textbox", name="Configuration")
-    await editor.focus()
-    await visit.page.evaluate("text => navigator.clipboard.writeText(text)", text)
-    await visit.page.keyboard.press("Control+A")
-    await visit.page.keyboard.press("Control+V")
-    return editor
 
 
 async def test_sign_in(visit: Visit, flowgate: FlowGate) -> None:
@@ -173,6 +151,10 @@ async def test_an_agent_with_the_extension(visit: Visit, flowgate: FlowGate, ext
     await page.get_by_text("How to move it").click()
     await expect(page.get_by_text("flowgate gateway bundle")).to_be_visible()
     await visit.look("agent-extension")
+    await page.get_by_role("link", name="Make the commands, or a ready folder for a container").click()
+    await expect(page.get_by_role("heading", name="Move an agent to another mode")).to_be_visible()
+    await expect(page.get_by_text("It stays the same gateway")).to_be_visible()
+    await visit.look("move")
 
 
 async def test_bulk_restart(visit: Visit, supervisor: Supervisor) -> None:

@@ -7,7 +7,7 @@ import type { SupervisedAgent } from '../services/api'
 import { queries } from '../services/queries'
 import { agents } from './counts'
 import classes from './FilterBar.module.css'
-import { CONFIG_STATES, type Filters, isFiltered, STATUSES } from './fleet'
+import { CONFIG_STATES, CRASH_LOOP, type Filters, isFiltered, STATUSES } from './fleet'
 
 interface Props {
   filters: Filters
@@ -91,12 +91,13 @@ export function FilterBar({ filters, change, clear, rows, withMode = true }: Pro
       <NativeSelect
         size="xs"
         aria-label="Health"
-        value={filters.healthy === undefined ? '' : filters.healthy ? 'healthy' : 'unhealthy'}
+        value={filters.crash_looping ? CRASH_LOOP : filters.healthy === undefined ? '' : filters.healthy ? 'healthy' : 'unhealthy'}
         onChange={(event) => change('health', event.currentTarget.value ? [event.currentTarget.value] : [])}
         data={[
           { value: '', label: 'Any health' },
           { value: 'healthy', label: 'Healthy' },
           { value: 'unhealthy', label: 'Not healthy' },
+          { value: CRASH_LOOP, label: 'Crash loop' },
         ]}
       />
       <NativeSelect
@@ -132,17 +133,6 @@ export function FilterBar({ filters, change, clear, rows, withMode = true }: Pro
             {status}
           </button>
         ))}
-      </div>
-      <div className={classes.toggles}>
-        <button
-          type="button"
-          className={classes.toggle}
-          aria-pressed={filters.crash_looping ?? false}
-          title="Collectors that crash again and again"
-          onClick={() => change('crash', filters.crash_looping ? [] : ['yes'])}
-        >
-          crash loop
-        </button>
       </div>
       <form onSubmit={addLabel}>
         <TextInput

@@ -5,6 +5,7 @@ import { useLocation, useNavigate, useParams, useSearchParams } from 'react-rout
 import type { SupervisedAgent } from '../services/api'
 import { BulkActions } from './BulkActions'
 import { ColumnPicker } from './ColumnPicker'
+import { agents } from './counts'
 import { FilterBar } from './FilterBar'
 import { type Column, FleetTable } from './FleetTable'
 import { type Filters, isFiltered as leavesOut, useFilters, useFleet } from './fleet'
@@ -19,6 +20,11 @@ interface Props {
   /** Filters that the page itself has. */
   fixed?: Filters
   whenEmpty: ReactNode
+}
+
+function countOf({ rows, total }: { rows: SupervisedAgent[]; total: number }, isFiltered: boolean): string {
+  const found = `${agents(total)}${isFiltered ? (total === 1 ? ' matches' : ' match') : ''}`
+  return rows.length < total ? `${found}, ${rows.length.toLocaleString()} loaded; more come as you scroll` : found
 }
 
 /** A list of agents with its filters, its selection and what can be done with what is selected. */
@@ -45,7 +51,7 @@ export function FleetList({ base, label, columns, defaults, fixed, whenEmpty }: 
     <>
       <Group justify="space-between" gap="xs">
         <FilterBar filters={own} change={change} clear={clear} rows={fleet.rows} withMode={!fixed?.management_mode} />
-        <Group gap="xs">
+        <Group gap="xs" ml="auto">
           {fleet.isOutdated && (
             <Button variant="light" leftSection={<IconRefresh size={14} />} onClick={fleet.reload}>
               The list has changed: show it
@@ -122,9 +128,7 @@ export function FleetList({ base, label, columns, defaults, fixed, whenEmpty }: 
             current={id}
           />
           <Text size="xs" c="dimmed" role="status">
-            {fleet.total.toLocaleString()} {fleet.total === 1 ? 'agent' : 'agents'}
-            {isFiltered ? ' match' : ''}
-            {fleet.rows.length < fleet.total ? `, ${fleet.rows.length.toLocaleString()} loaded; more come as you scroll` : ''}
+            {fleet.query.isPlaceholderData ? 'Looking for those that match; the former ones are shown so long' : countOf(fleet, isFiltered)}
           </Text>
         </>
       )}

@@ -6,7 +6,7 @@ import classes from './YamlText.module.css'
 export function YamlText({ text, label, marked }: { text: string; label: string; marked?: number | null }) {
   const line = useRef<HTMLSpanElement>(null)
   // biome-ignore lint: a new mark is to be seen
-  useEffect(() => line.current?.scrollIntoView?.({ block: 'center' }), [marked])
+  useEffect(() => void line.current?.scrollIntoView?.({ block: 'center' }), [marked]) // browsers may answer with a promise
   return (
     <div className={classes.box} tabIndex={0} role="region" aria-label={label}>
       <code className={classes.code}>

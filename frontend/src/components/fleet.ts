@@ -12,6 +12,7 @@ export type Filters = Pick<FleetQuery, 'q' | 'management_mode' | 'status' | 'hea
 
 export const STATUSES = ['online', 'stale', 'offline'] as const
 export const CONFIG_STATES = ['pending', 'offered', 'applying', 'applied', 'failed'] as const
+export const CRASH_LOOP = 'crash-loop'
 const MODES = ['supervisor', 'extension'] as const
 
 /** Filters as the URL has them; what it has wrongly is left out. */
@@ -27,7 +28,7 @@ export function filtersOf(params: URLSearchParams): Filters {
     ...(health === 'healthy' ? { healthy: true } : health === 'unhealthy' ? { healthy: false } : {}),
     ...(params.has('version') ? { version: params.getAll('version') } : {}),
     ...(config.length ? { config_state: config as Filters['config_state'] } : {}),
-    ...(params.has('crash') ? { crash_looping: true } : {}),
+    ...(health === CRASH_LOOP ? { crash_looping: true } : {}),
     ...(params.has('label') ? { label: params.getAll('label') } : {}),
     ...(params.get('sort') ? { sort: params.get('sort') as Filters['sort'] } : {}),
   }

@@ -68,8 +68,8 @@ describe('the list of agents', () => {
     await waitFor(() => expect(asked.at(-1)).toBe('far'))
     await userEvent.clear(field)
     await userEvent.type(field, 'site=far-away{Enter}')
-    await userEvent.click(screen.getByRole('button', { name: 'crash loop' }))
-    expect(router.state.location.search).toBe('?label=site%3Dfar-away&crash=yes')
+    await userEvent.selectOptions(screen.getByRole('combobox', { name: 'Health' }), 'Crash loop')
+    expect(router.state.location.search).toBe('?label=site%3Dfar-away&health=crash-loop')
     expect(field).toHaveValue('')
   })
 

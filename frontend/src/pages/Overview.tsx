@@ -102,7 +102,7 @@ function Attention({ loops }: { loops: number }) {
       more={
         <Group gap="md">
           {loops > 0 && (
-            <Link to="/agents?crash=yes" className="fg-more">
+            <Link to="/agents?health=crash-loop" className="fg-more">
               {loops === 1 ? '1 collector crashes' : `${loops.toLocaleString()} collectors crash`} again and again
             </Link>
           )}

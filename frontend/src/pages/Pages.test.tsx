@@ -76,7 +76,7 @@ describe('overview', () => {
       ),
     )
     visit('/')
-    expect(await screen.findByRole('link', { name: '2 collectors crash again and again' })).toHaveAttribute('href', '/agents?crash=yes')
+    expect(await screen.findByRole('link', { name: '2 collectors crash again and again' })).toHaveAttribute('href', '/agents?health=crash-loop')
     expect(await screen.findByText(/The collector crashes again and again/)).toBeInTheDocument()
   })
   it('says how many changes of the last hour are not shown', async () => {

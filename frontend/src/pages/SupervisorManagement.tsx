@@ -3,6 +3,7 @@ import { useQuery } from '@tanstack/react-query'
 import { Suspense } from 'react'
 import { Link, Outlet, useSearchParams } from 'react-router'
 import { supervisorColumns, supervisorDefault } from '../components/columns'
+import { CRASH_LOOP } from '../components/fleet'
 import { FleetList } from '../components/FleetList'
 import { Page } from '../components/Page'
 import { Empty } from '../components/States'
@@ -70,12 +71,12 @@ function Dashboard() {
     ['Under a supervisor', counts?.all, 'calm', {}],
     ['Online', counts?.online, 'good', { status: 'online' }],
     ['Not healthy', counts?.unhealthy, counts?.unhealthy ? 'bad' : 'calm', { health: 'unhealthy' }],
-    ['Crash loops', loops, loops ? 'bad' : 'calm', { crash: 'yes' }],
+    ['Crash loops', loops, loops ? 'bad' : 'calm', { health: CRASH_LOOP }],
     ['Stale', counts?.stale, counts?.stale ? 'warn' : 'calm', { status: 'stale' }],
     ['Offline', counts?.offline, 'calm', { status: 'offline' }],
   ]
   return (
-    <SimpleGrid cols={{ base: 2, sm: 4, xl: 8 }} spacing="xs">
+    <SimpleGrid cols={{ base: 2, sm: 4, lg: 8 }} spacing="xs">
       {cards.map(([title, number, tone, query]) => (
         <UnstyledButton key={title} onClick={() => setParams(query)}>
           <Paper p="xs">
@@ -90,7 +91,7 @@ function Dashboard() {
       ))}
       <Paper p="xs">
         <Text size="xs" c="dimmed">
-          Collectors of connected supervisors
+          Collectors
         </Text>
         <Group gap={4} mt={6}>
           {collectors.map(([state, number]) => (
