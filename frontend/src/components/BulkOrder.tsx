@@ -168,16 +168,16 @@ function Order({ action, ids, isEverything }: Props) {
         <Failed error={components.error} what="What the agents were built with is not known" retry={() => void components.refetch()} />
       )}
       {missing.length > 0 && (
-        <Alert color="orange" title={`${lackOf(lacking.size, takingPart.size)} not all of its components`}>
+        <Alert color="orange" title={`${lackOf(lacking.size, takingPart.size)} not all that it needs`}>
           <ul style={{ margin: 0, paddingLeft: 18 }} aria-label="Missing components">
             {missing.map((one) => (
               <li key={`${one.kind}/${one.type}`}>
                 {one.kind.slice(0, -1)} <b>{one.type}</b>, line {one.line}: {agents(one.instance_ids.length)} of{' '}
-                {takingPart.size.toLocaleString()} were not built with it
+                {takingPart.size.toLocaleString()} {one.instance_ids.length === 1 ? 'was' : 'were'} not built with it
               </li>
             ))}
           </ul>
-          <Radio.Group value={toLacking} onChange={setToLacking} label="These agents would refuse it" mt="xs">
+          <Radio.Group value={toLacking} onChange={setToLacking} label="They would refuse it" mt="xs">
             <Group mt={4}>
               <Radio value="leave-out" label={`Leave the ${agents(lacking.size)} out`} />
               <Radio value="send" label="Send it to them all the same" />

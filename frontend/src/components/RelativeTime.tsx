@@ -50,13 +50,16 @@ export function exactly(at: string): string {
   return `${date.toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'long' })} (${at})`
 }
 
-/** How long ago something was; the exact time on hover. */
+const SKEW_MILLISECONDS = 60_000 // by which the server's clock may be ahead of this one
+
+/** How long ago something was, or in how long it will be; the exact time on hover. */
 export function RelativeTime({ at, never = 'never' }: { at: string | null | undefined; never?: string }) {
   const when = useNow()
   if (!at) return <span>{never}</span>
+  const ahead = Date.parse(at) - when
   return (
     <time dateTime={at} title={exactly(at)}>
-      {ago(at, Math.max(when, Date.parse(at)))}
+      {ago(at, ahead > 0 && ahead < SKEW_MILLISECONDS ? when + ahead : when)}
     </time>
   )
 }

@@ -3,7 +3,7 @@ import collector from '../../../cli/src/flowgate_cli/bundle/collector.yaml?raw'
 import compose from '../../../cli/src/flowgate_cli/bundle/docker-compose.yml?raw'
 import readme from '../../../cli/src/flowgate_cli/bundle/README.md?raw'
 import supervisor from '../../../cli/src/flowgate_cli/bundle/supervisor.yaml?raw'
-import type { Choice } from './commands'
+import { type Choice, IMAGE } from './commands'
 
 export interface BundleFile {
   name: string
@@ -34,7 +34,7 @@ export function whyNoBundle(url: string, name: string): string | null {
 export function bundleFiles({ mode, url, token, instanceId = '' }: Omit<Choice, 'platform'>, hostName: string): BundleFile[] {
   const settings = {
     USE_SUPERVISOR: mode === 'supervisor',
-    FLOWGATE_GATEWAY_IMAGE: 'flowgate-gateway:local',
+    FLOWGATE_GATEWAY_IMAGE: IMAGE,
     GATEWAY_HOSTNAME: hostName,
     FLOWGATE_OPAMP_ENDPOINT: url,
     FLOWGATE_INSTANCE_UID: instanceId,

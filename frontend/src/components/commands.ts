@@ -9,7 +9,8 @@ export interface Choice {
   instanceId?: string
 }
 
-export const httpUrl = (url: string) => url.replace(/^ws/, 'http')
+/** FlowGate's collector image, as it is called where it was built. */
+export const IMAGE = 'flowgate-gateway:local'
 
 function supervisorYaml({ url, token, instanceId }: Choice, executable: string, storage: string): string {
   return `server:
@@ -54,7 +55,7 @@ export interface Step {
 
 /** What has to be there before. */
 export function needs({ mode, platform }: Choice): string {
-  if (platform === 'docker') return "Needs FlowGate's collector image: `docker build -t flowgate-gateway gateway` in FlowGate's repository."
+  if (platform === 'docker') return `Needs FlowGate's collector image: “docker build -t ${IMAGE} gateway” in FlowGate's repository.`
   if (platform === 'kubernetes' && mode === 'supervisor') {
     return "Needs FlowGate's collector image where the cluster can pull it: build the folder gateway, push it, and name it in the manifest."
   }
@@ -113,7 +114,7 @@ export function steps(choice: Choice): Step[] {
   -e FLOWGATE_OPAMP_ENDPOINT=${url} \\
   -e FLOWGATE_ENROLLMENT_TOKEN=${token} \\${instanceId ? `\n  -e FLOWGATE_INSTANCE_UID=${instanceId} \\` : ''}
   -v gateway-storage:${STORAGE} \\
-  flowgate-gateway
+  ${IMAGE}
 `,
       },
     ]

@@ -79,7 +79,7 @@ function Dashboard() {
     <SimpleGrid cols={{ base: 2, sm: 4, lg: 8 }} spacing="xs">
       {cards.map(([title, number, tone, query]) => (
         <UnstyledButton key={title} onClick={() => setParams(query)}>
-          <Paper p="xs">
+          <Paper p="xs" h="100%">
             <Text size="xs" c="dimmed">
               {title}
             </Text>
@@ -105,7 +105,7 @@ function Dashboard() {
       </Paper>
       <Paper p="xs">
         <Text size="xs" c="dimmed">
-          Latest configurations
+          Configurations
         </Text>
         <Group gap={4} mt={6}>
           {states
