@@ -14,6 +14,8 @@ from interop_configs import UNSTARTABLE, good
 from interop_flowgate import FlowGate
 from playwright.async_api import expect
 
+from flowkit.testing import eventually
+
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 REACHABLE = "ws://flowgate.example.com:4320/v1/opamp"
@@ -109,6 +111,14 @@ async def test_policies(visit: Visit, flowgate: FlowGate, supervisor: Supervisor
     name = f"walk-{visit.scheme}"
     async with flowgate.api() as api:
         await api.label(instance_id, walk=visit.scheme)
+
+        async def is_known() -> bool:
+            body = {"selector": {"walk": visit.scheme}}
+            told = await api.client.put("/supervisor/policies/asked", json=body, params={"dry_run": True})
+            matching: int = told.json()["effect"]["matching"]
+            return matching == 1
+
+        await eventually(is_known, seconds=30)
     page = visit.page
     await visit.go("/settings")
     table = page.get_by_role("table", name="Policies")

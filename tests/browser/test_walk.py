@@ -141,9 +141,9 @@ async def test_restart(visit: Visit, flowgate: FlowGate, supervisor: Supervisor)
 async def test_an_agent_with_the_extension(visit: Visit, flowgate: FlowGate, extension: Extension) -> None:
     """What cannot be done says why and how it could be."""
     async with flowgate.api() as api:
-        found = await api.gateways(q=extension.host)
+        found = await api.on_host(extension.host, 60)
     page = visit.page
-    await visit.go(f"/agents/{found[0]['instance_id']}")
+    await visit.go(f"/agents/{found['instance_id']}")
     button = page.get_by_role("button", name="Restart via Supervisor")
     await expect(button).to_have_attribute("aria-disabled", "true")
     await button.hover()
