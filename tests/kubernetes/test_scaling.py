@@ -113,8 +113,7 @@ def test_eviction_keeps_one_away_at_a_time(release: Release, steps: Steps) -> No
 def test_autoscaler_follows_the_load(release: Release, load: Load, steps: Steps) -> None:
     """More reports, more gateways; fewer, fewer."""
     at = "services.opamp-gateway.autoscaling"
-    # More than the machine bears: some sessions are handed over too late.
-    with steps.step("autoscaler up and down", full_states=0.05):
+    with steps.step("autoscaler up and down"):
         release.upgrade(
             f"{at}.kind=hpa",
             f"{at}.min=1",

@@ -21,9 +21,7 @@ AGENTS = 300
 PAUSE = (3.0, 5.0)  # seconds between two reports of an agent; with copies on three servers, two cores have their fill
 ASK_SECONDS = 0.1  # between two requests of one client
 SHOWN_SECONDS = 0.5  # between two looks at who is shown offline
-SETTLED_SECONDS = (
-    10.0  # from the first answer on a connection until the agent has to be shown online: the lag there may be
-)
+SETTLED_SECONDS = 3.0  # from the first answer on a connection until the agent has to be shown online
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class Steps:
         self._release = release
 
     @contextmanager
-    def step(self, name: str, *, is_orderly: bool = True, full_states: float = FULL_STATES) -> Iterator[None]:
+    def step(self, name: str, *, is_orderly: bool = True) -> Iterator[None]:
         """Count until the end of the block and until every agent reports again; an orderly step costs no request
         and shows nobody offline who is connected."""
         before, doubled = self._load.figures(), self._load.books.doubled
@@ -98,7 +98,7 @@ class Steps:
         if is_orderly:
             assert self._load.failures[failures:] == []
             assert figures.wrongly_offline == 0, row
-            assert figures.full_states <= full_states * figures.connections, row
+            assert figures.full_states <= FULL_STATES * figures.connections, row
 
     def _lost(self) -> int:
         """Reports of up to now that are in no fact after a while."""
