@@ -10,6 +10,7 @@ import pytest
 from flowkit import contracts, db, outbox
 from flowkit.bus import Bus
 from flowkit.db import Connection, Database
+from flowkit.errors import UnavailableError
 from flowkit.outbox import KvPut
 from flowkit.standing import Standing, keep_right, put_right
 from flowkit.testing import connected_bus, eventually
@@ -87,8 +88,16 @@ async def kept_right(place: Place) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_a_bucket_that_is_lost_is_made_and_filled_anew(place: Place) -> None:
-    """NATS may begin empty."""
+async def test_a_bucket_that_is_lost_is_made_and_filled_anew(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NATS may begin empty, and may not be able to make streams at once."""
+    make, refusals = place.bus.ensure, iter([UnavailableError("no leader yet")])
+
+    async def ensure(shards: int) -> None:
+        if (refusal := next(refusals, None)) is not None:
+            raise refusal
+        await make(shards)
+
+    monkeypatch.setattr(place.bus, "ensure", ensure)
     await place.bus.jetstream.delete_stream(f"KV_{BUCKET}")
     place.wanted = {"a.own": b"wanted"}
     async with kept_right(place):

@@ -54,19 +54,21 @@ async def keep_right(
     standing: Sequence[Standing[Store]],
     shards: int,
 ) -> None:
-    """Put right at the start and every few minutes, until cancelled."""
+    """Put right at the start and every few minutes, until cancelled. What NATS has lost of its streams is made anew."""
+    is_lost = False
     while True:
-        pause = _EVERY_SECONDS
+        pause = _AGAIN_SECONDS
         try:
+            if is_lost:
+                await bus.ensure(shards)
             for one in standing:
                 await put_right(bus, database, relay, service, store, one)
-        except nats.js.errors.NotFoundError:
-            log.warning("standing.lost", hint="NATS has lost its streams; they are made anew")
-            await bus.ensure(shards)
-            pause = 0.0
+            is_lost, pause = False, _EVERY_SECONDS
+        except nats.js.errors.NotFoundError as error:
+            log.warning("standing.lost", error=repr(error))
+            is_lost = True
         except (UnavailableError, nats.errors.Error, nats.js.errors.Error, TimeoutError, *TRANSIENT) as error:
             log.warning("standing.retry", error=repr(error))
-            pause = _AGAIN_SECONDS
         await asyncio.sleep(pause)
 
 
