@@ -130,7 +130,7 @@ export default function Onboarding() {
         </Step>
         {make.data && (
           // In view however long the commands are.
-          <div style={{ position: 'sticky', bottom: 12 }}>
+          <div style={{ position: 'sticky', bottom: 0, boxShadow: 'var(--mantine-shadow-md)' }}>
             <Step number={4} title="It appears here">
               {instanceId ? <Moved instanceId={instanceId} mode={mode} /> : <Arrival tokenId={make.data.token_id} />}
             </Step>
