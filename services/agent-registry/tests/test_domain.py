@@ -153,6 +153,18 @@ def test_a_disconnect_is_told_once_and_a_later_message_connects_again() -> None:
     assert names(list(domain.apply(gateway, again))) == ["AgentConnected"]
 
 
+def test_a_drain_is_the_end_only_when_the_agent_stays_away() -> None:
+    """Its ingress sent it elsewhere: connected until it is known better, and announced anew when it comes."""
+    gateway = make_gateway()
+    gone = make_report(UID, kind=uplink_pb2.ENTRY_KIND_DISCONNECTED, reason=uplink_pb2.DISCONNECT_REASON_DRAIN)
+    assert domain.apply(gateway, gone) == []
+    assert (gateway.is_connected, gateway.is_away, gateway.disconnect_reason) == (True, True, "drain")
+    later = {"connection": UUID(int=2), "connected_at": START + timedelta(seconds=1)}
+    again = make_report(UID, opamp_pb2.AgentToServer(), **later)
+    assert names(list(domain.apply(gateway, again))) == ["AgentConnected"]
+    assert (gateway.is_connected, gateway.is_away, gateway.disconnect_reason) == (True, False, "")
+
+
 def test_a_hash_alone_keeps_the_components_known_under_it() -> None:
     """Item 141."""
     gateway = make_gateway()

@@ -20,6 +20,7 @@ from opamp.v1 import opamp_pb2
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 GONE = uplink_pb2.ENTRY_KIND_DISCONNECTED
+DRAINED = {"kind": GONE, "reason": uplink_pb2.DISCONNECT_REASON_DRAIN}
 
 
 @pytest.fixture
@@ -250,6 +251,31 @@ async def test_silence_makes_stale_and_then_offline(registry: Registry) -> None:
     counted = await handlers.get_fleet_summary(registry, rpc.GetFleetSummaryRequest(), later)
     assert dict(counted.by_status) == {"offline": 1, "online": 1}
     assert dict(counted.by_health) == {"unknown": 1, "healthy": 1}
+
+
+async def test_who_does_not_come_back_after_a_drain_is_gone(registry: Registry) -> None:
+    """Online meanwhile, without an event; then offline since the connection was closed, and why."""
+    for number in (1, 2):
+        await report(registry, number, full_report(f"host-{number}"))
+        assert await report(registry, number, opamp_pb2.AgentToServer(), **DRAINED) == []
+    counted = await handlers.get_fleet_summary(registry, rpc.GetFleetSummaryRequest(), NOW)
+    assert dict(counted.by_status) == {"online": 2}
+    assert await handlers.sweep(registry, NOW + timedelta(seconds=29)) == []
+    back = {"connection": UUID(int=9), "connected_at": NOW + timedelta(seconds=5)}
+    assert await report(registry, 2, opamp_pb2.AgentToServer(sequence_num=2), **back) == ["AgentConnected"]
+    (fact,) = await handlers.sweep(registry, NOW + timedelta(seconds=31))
+    assert isinstance(fact, facts.AgentDisconnected)
+    assert (fact.instance_uid, fact.reason) == (str(UUID(int=1)), "drain")
+    assert fact.occurred_at.ToDatetime(UTC) == NOW
+    assert await handlers.sweep(registry, NOW + timedelta(seconds=40)) == []
+
+
+async def test_an_extension_that_restarts_during_a_drain_is_the_same_gateway(registry: Registry) -> None:
+    """Another uid, the same host and service: its former connection is no longer there, although nobody was told."""
+    await report(registry, 1, full_report("a", EXTENSION))
+    await report(registry, 1, opamp_pb2.AgentToServer(), **DRAINED)
+    assert await report(registry, 2, full_report("a", EXTENSION)) == ["AgentReidentified", "AgentConnected"]
+    assert len(await listed(registry)) == 1
 
 
 async def test_agents_that_were_built_alike_are_told_together(registry: Registry) -> None:

@@ -165,22 +165,65 @@ async def test_a_poller_is_handed_over_too(start_gateway, heard, open_http: Open
 
 
 @pytest.fixture
-def handed_over(bus) -> Callable[..., Awaitable[None]]:
+def session_of(bus) -> Callable[..., Awaitable[desired_pb2.SessionState | None]]:
+    """What lies where the next ingress looks for the agent's session."""
+
+    async def get(agent) -> desired_pb2.SessionState | None:
+        bucket = await bus.kv(contracts.AGENT_SESSIONS)
+        try:
+            entry = await bucket.get(str(UUID(bytes=agent.uid)))
+        except KeyNotFoundError:
+            return None
+        return desired_pb2.SessionState.FromString(entry.value or b"")
+
+    return get
+
+
+@pytest.fixture
+def handed_over(session_of) -> Callable[..., Awaitable[None]]:
     """Waits until the session of an agent that left lies where the next ingress looks for it."""
 
     async def wait(agent) -> None:
-        bucket = await bus.kv(contracts.AGENT_SESSIONS)
-
-        async def saved() -> int:
-            try:
-                entry = await bucket.get(str(UUID(bytes=agent.uid)))
-            except KeyNotFoundError:
-                return -1
-            return desired_pb2.SessionState.FromString(entry.value or b"").sequence_num
-
-        await eventually(saved, until=lambda sequence_num: sequence_num == agent.sequence_num)
+        await eventually(
+            lambda: session_of(agent),
+            until=lambda state: state is not None and state.sequence_num == agent.sequence_num and not state.is_pending,
+        )
 
     return wait
+
+
+async def test_pollers_are_handed_over_before_the_others_leave(
+    start_gateway, handed_over, open_http: OpenAgent, open_ws: OpenAgent
+) -> None:
+    """Item 41: they come again at their own time, which may be long before the last WebSocket is closed."""
+    one, two = await start_gateway(drain_seconds=10), await start_gateway()
+    agent = await (await open_http(one)).start()
+    others = [await (await open_ws(one)).start() for _ in range(51)]  # one more than is closed at once
+    stopping = asyncio.create_task(one.stop())
+    await handed_over(agent)
+    assert not stopping.done()
+    again = await open_http(two, uid=agent.uid, sequence_num=agent.sequence_num)
+    assert (await again.report()).flags == 0
+    for other in others:
+        await other.close()
+    await stopping
+
+
+async def test_what_crosses_the_close_of_a_drain_counts(start_gateway, session_of, heard, open_ws: OpenAgent) -> None:
+    """Items 16, 41: the agent reports before it has read that it is to go; nothing is missing at the next ingress."""
+    one, two = await start_gateway(), await start_gateway()
+    agent = await (await open_ws(one)).start()
+    agent.socket.transport.pause_reading()
+    stopping = asyncio.create_task(one.stop())
+    await eventually(lambda: session_of(agent), until=lambda state: state is not None and state.is_pending)
+    await agent.socket.send(b"\x00" + agent.message(health={"status": "crossing"}).SerializeToString())
+    agent.socket.transport.resume_reading()
+    await agent.socket.wait_closed()
+    again = await open_ws(two, uid=agent.uid, sequence_num=agent.sequence_num)
+    assert (await again.report()).flags == 0
+    await stopping
+    told = [opamp_pb2.AgentToServer.FromString(entry.agent_to_server) for entry in heard.of(agent.uid)]
+    assert "crossing" in [report.health.status for report in told]
 
 
 async def test_an_agent_that_left_one_ingress_is_known_to_the_next(

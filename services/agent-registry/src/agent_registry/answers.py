@@ -47,7 +47,7 @@ def gateway(row: asyncpg.Record, presence: Presence, stale_before: datetime) -> 
         last_seen_at=timestamp(last_seen),
         first_seen_at=timestamp(row["first_seen_at"]),
         connected_at=timestamp(row["connected_at"]),
-        disconnected_at=timestamp(row["disconnected_at"]),
+        disconnected_at=None if row["is_connected"] else timestamp(row["disconnected_at"]),
         transport=row["transport"],
         ingress=row["ingress"],
         remote_address=row["remote_address"],

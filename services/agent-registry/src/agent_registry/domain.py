@@ -97,6 +97,11 @@ class Gateway:
     is_announced: bool = True
     dirty: int = Dirty.NOTHING
 
+    @property
+    def is_away(self) -> bool:
+        """No connection is known, even if the agent still counts as connected since a drain sent it elsewhere."""
+        return not self.is_connected or self.disconnected_at is not None
+
 
 def new_gateway(report: Report, gateway_id: UUID, labels: dict[str, str]) -> Gateway:
     """A gateway of which nothing is known but that this report came, with the labels of its enrollment token."""
@@ -146,7 +151,7 @@ def apply(gateway: Gateway, report: Report) -> list[Effect]:
     effects += _capabilities(gateway, report)
     if entry.fields & DESCRIPTION:
         effects += _description(gateway, report)
-    if connection_id != gateway.connection_id or not gateway.is_connected:
+    if connection_id != gateway.connection_id or gateway.is_away:
         effects += _connected(gateway, report, connection_id)
     if entry.fields & HEALTH:
         effects += _health(gateway, report)
@@ -249,12 +254,16 @@ def _connected(gateway: Gateway, report: Report, connection_id: UUID) -> Sequenc
 
 
 def _disconnected(gateway: Gateway, report: Report) -> list[Effect]:
+    """The end of a connection. One that the ingress closed to drain is none yet: the agent was sent elsewhere, and only
+    `sweep` tells that it never arrived."""
     if not gateway.is_connected:
         return []
-    gateway.is_connected = False
     gateway.disconnected_at = report.received_at
     gateway.disconnect_reason = REASONS.get(report.entry.reason, "")
     gateway.dirty |= Dirty.REST
+    if report.entry.reason == uplink_pb2.DISCONNECT_REASON_DRAIN:
+        return []
+    gateway.is_connected = False
     return [
         facts.AgentDisconnected(
             instance_uid=str(gateway.instance_uid),

@@ -107,7 +107,7 @@ async def _gateway_of_unknown(
         same = await registry.store.find_offline_extension(key) if key is not None else []
         # Those loaded for this batch may have come back in it.
         same = [gateways.get(one.instance_uid, one) for one in same]
-        if len(same) == 1 and not same[0].is_connected:
+        if len(same) == 1 and same[0].is_away:
             gateways.pop(same[0].instance_uid, None)
             return same[0], domain.reidentify(same[0], report)
     credential_id = report.entry.credential_id
@@ -254,19 +254,21 @@ async def list_labels(registry: Registry, request: rpc.ListLabelsRequest, now: d
 
 
 async def sweep(registry: Registry, now: datetime) -> Sequence[Effect]:
-    """Mark as gone who fell silent, as soon as this replica has listened long enough to know."""
+    """Mark as gone who did not come back after a drain, and who fell silent, as soon as this replica has listened long
+    enough to know."""
+    gone = await registry.store.disconnect_drained(now - timedelta(seconds=registry.settings.reconnect_seconds))
     patience = timedelta(seconds=registry.settings.offline_after_seconds)
-    if now - registry.presence.started_at < patience:
-        return []
-    registry.presence.forget_before((now - 2 * patience).timestamp())
+    if now - registry.presence.started_at >= patience:
+        registry.presence.forget_before((now - 2 * patience).timestamp())
+        gone += await registry.store.disconnect_silent(now - patience, now)
     return [
         facts.AgentDisconnected(
             instance_uid=str(row["instance_uid"]),
             gateway_id=str(row["gateway_id"]),
-            occurred_at=timestamp(now),
-            reason="timeout",
+            occurred_at=timestamp(row["disconnected_at"]),
+            reason=row["disconnect_reason"],
         )
-        for row in await registry.store.disconnect_silent(now - patience, now)
+        for row in gone
     ]
 
 

@@ -15,6 +15,9 @@ class Settings(OwnerSettings):
     """A connected agent that was not heard of for so long is shown as stale: two and a half heartbeats."""
     offline_after_seconds: float = Field(120.0, gt=0)
     """After so long it counts as gone, even if no ingress said so (a killed ingress cannot)."""
+    reconnect_seconds: float = Field(30.0, gt=0)
+    """How long an agent whose connection was closed because its ingress stops may take to come back, until it counts as
+    gone."""
     sweep_seconds: float = Field(5.0, gt=0)
     """How often presence is written to the store and silent agents are looked for."""
     archive_after_seconds: float = Field(7 * 86400.0, gt=0)

@@ -68,6 +68,9 @@ _LOAD_FOR_HEALTH = (
     " WHERE instance_uid = ANY($1::uuid[]) FOR NO KEY UPDATE"
 )
 
+_IS_AWAY = "(NOT is_connected OR disconnected_at IS NOT NULL)"  # as Gateway.is_away
+_GONE = "instance_uid, gateway_id, disconnected_at, disconnect_reason"
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -139,7 +142,7 @@ class GatewayStore:
     async def find_offline_extension(self, identity_key: str) -> list[Gateway]:
         """Up to two extension gateways that are not connected and have this identity."""
         rows = await self._connection.fetch(
-            f"SELECT {', '.join(_LOADED)} FROM gateways WHERE identity_key = $1 AND NOT is_connected"
+            f"SELECT {', '.join(_LOADED)} FROM gateways WHERE identity_key = $1 AND {_IS_AWAY}"
             " AND management_mode = 'extension' LIMIT 2 FOR NO KEY UPDATE",
             identity_key,
         )
@@ -148,7 +151,7 @@ class GatewayStore:
     async def has_connected_extension(self, identity_key: str) -> bool:
         """Whether a connected extension gateway has this identity."""
         found = await self._connection.fetchval(
-            "SELECT true FROM gateways WHERE identity_key = $1 AND is_connected AND management_mode = 'extension'"
+            f"SELECT true FROM gateways WHERE identity_key = $1 AND NOT {_IS_AWAY} AND management_mode = 'extension'"
             " LIMIT 1",
             identity_key,
         )
@@ -165,7 +168,7 @@ class GatewayStore:
             identity_key,
         )
         twins = [_gateway(row) for row in rows]
-        connected = [one for one in twins if one.is_connected and one.first_seen_at >= since]
+        connected = [one for one in twins if not one.is_away and one.first_seen_at >= since]
         return connected[0] if len(connected) == 1 and len(twins) == 2 else None
 
     async def replace(self, former: UUID, twin: Gateway) -> None:
@@ -319,12 +322,19 @@ class GatewayStore:
         return [row["uid"] for row in rows]
 
     async def disconnect_silent(self, seen_before: datetime, now: datetime) -> list[asyncpg.Record]:
-        """Mark as gone what was not heard of since; returns instance_uid and gateway_id of each."""
+        """Mark as gone what was not heard of since; returns `_GONE` of each."""
         return await self._connection.fetch(
             "UPDATE gateways SET is_connected = false, disconnected_at = $2, disconnect_reason = 'timeout'"
-            " WHERE is_connected AND last_seen_at < $1 RETURNING instance_uid, gateway_id",
+            f" WHERE is_connected AND last_seen_at < $1 RETURNING {_GONE}",
             seen_before,
             now,
+        )
+
+    async def disconnect_drained(self, closed_before: datetime) -> list[asyncpg.Record]:
+        """Mark as gone whose connection was closed at its ingress's end before then; returns `_GONE` of each."""
+        return await self._connection.fetch(
+            f"UPDATE gateways SET is_connected = false WHERE is_connected AND disconnected_at < $1 RETURNING {_GONE}",
+            closed_before,
         )
 
     async def archive(

@@ -144,7 +144,7 @@ class Delivery:
 
     def _push(self, agent: Agent) -> None:
         link = agent.link
-        if link is None or not link.is_websocket or not agent.has_greeted or agent.held is not None:
+        if link is None or not link.is_open or not agent.has_greeted or agent.held is not None:
             return
         refusal = self._standing(agent, facets.REFUSAL)
         if refusal is not None:
@@ -181,7 +181,7 @@ class Delivery:
         agent.is_taking = False
         if not is_taken:
             return
-        if agent.link is link and link.is_websocket:
+        if agent.link is link and link.is_open:
             link.send(replies.command(agent.uid, wish.state.command.type))
             self._commanded(agent, wish, "")
         else:

@@ -115,7 +115,8 @@ class Handlers:
             if message.flags & _RENAME:
                 self._agent_asks_for_uid(link, uid, agent)
             elif agent is None:
-                self._agent_arrives(link, message, data)
+                if link.is_open:
+                    self._agent_arrives(link, message, data)
             elif agent.held is None:
                 self._agent_reported(link, agent, message, data)
             elif len(agent.held) < _MAX_HELD:
@@ -142,11 +143,25 @@ class Handlers:
         """The agents on an idle WebSocket are present as long as it answers pings."""
         self._presence.heard.update(agent.uid for agent in self._connections.all_on(link))
 
+    def leaving(self, link: Link) -> None:
+        """Say where the agents on a WebSocket will come that their sessions follow."""
+        for agent in self._connections.all_on(link):
+            self._handover.announce(agent)
+
     def closed(self, link: Link) -> None:
         """A WebSocket is gone, and with it all its agents (AgentDisconnect)."""
         reason = uplink_pb2.DISCONNECT_REASON_DRAIN if self.is_draining else uplink_pb2.DISCONNECT_REASON_CLOSED
         for agent in list(self._connections.all_on(link)):
             self._agent_gone(agent, reason)
+
+    def polls_ended(self) -> None:
+        """Hand over the sessions of agents on plain HTTP, each when what it said is durable."""
+        for uid in list(self._connections.polling):
+            agent = self._connections.get(uid)
+            if agent is not None:
+                self._connections.detach(agent)
+                if not self._uplink.follow(agent, (None, agent, _SAVE, agent.sequence_num)):
+                    self._handover.save(agent)
 
     def retry_after(self) -> float:
         """Above 0 while no more agents are taken; spread, so that they do not come back all at once."""
@@ -317,7 +332,7 @@ class Handlers:
         finally:
             held, agent.held = agent.held or [], None
         for link, data in held:
-            if link.is_open:
+            if link.is_heard:
                 self.message(link, data)
 
     async def _recall(self, agent: Agent, sequence_num: int) -> None:
@@ -350,9 +365,6 @@ class Handlers:
 
     async def drain(self) -> None:
         """Everything is closed: store what is on its way and hand the sessions over."""
+        self.polls_ended()
         await self._uplink.shards.drain(2.0)
-        for uid in self._connections.polling:
-            agent = self._connections.get(uid)
-            if agent is not None:
-                self._handover.save(agent)
         await self._handover.flush()

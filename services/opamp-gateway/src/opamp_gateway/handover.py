@@ -1,6 +1,7 @@
 """Sessions handed from one replica to the next through the KV bucket `agent_sessions`."""
 
 import asyncio
+import itertools
 import time
 
 import nats.errors
@@ -15,8 +16,11 @@ from opamp_gateway.connections import Agent, canonical
 
 log = get_log()
 
-_LOAD_SECONDS = 0.5  # a session that takes longer to find is not waited for; the full state is asked for instead
+_LOAD_SECONDS = 1.0  # a session that takes longer to find is not waited for; the full state is asked for instead
 _LOAD_PAUSES = (0.0, 0.1, 0.3)  # s, before each look
+_PENDING_SECONDS = 3.0  # the same for one that was announced
+_PENDING_PAUSE = 0.1  # s
+_ANNOUNCED_SECONDS = 15.0  # after which an announcement says nothing any more: who made it did not survive it
 
 
 class Handover:
@@ -45,6 +49,13 @@ class Handover:
             known_fields=0 if agent.is_missing else agent.known_fields,
             saved_at_unix_nano=time.time_ns(),
         )
+        self._put(agent, state)
+
+    def announce(self, agent: Agent) -> None:
+        """Tell whoever looks for the agent's session that it is worth waiting for."""
+        self._put(agent, desired_pb2.SessionState(is_pending=True, saved_at_unix_nano=time.time_ns()))
+
+    def _put(self, agent: Agent, state: desired_pb2.SessionState) -> None:
         self._waiting[agent.uid] = state.SerializeToString()
         if self._writer is None:
             self._writer = asyncio.get_running_loop().create_task(self._write())
@@ -69,15 +80,24 @@ class Handover:
         """What another replica, or this one before a restart, knew of the agent.
 
         A replica hands a session over when the end of the connection is durable; an agent that comes back at once may
-        be faster. So one that ends before sequence_num `last` is looked for again.
+        be faster. So one that ends before sequence_num `last` is looked for again, and one that was announced for
+        longer.
         """
         found: desired_pb2.SessionState | None = None
+        is_pending = False
         try:
-            async with asyncio.timeout(_LOAD_SECONDS):
-                for pause in _LOAD_PAUSES:
+            async with asyncio.timeout(_LOAD_SECONDS) as patience:
+                for look, pause in enumerate(itertools.chain(_LOAD_PAUSES, itertools.repeat(_PENDING_PAUSE)), 1):
                     await asyncio.sleep(pause)
-                    found = await self._get(uid) or found
-                    if found is not None and found.sequence_num == last:
+                    state = await self._get(uid)
+                    if state is None or not state.is_pending:
+                        found = state or found
+                        if found is not None and (found.sequence_num == last or is_pending):
+                            break
+                    elif not is_pending and time.time_ns() - state.saved_at_unix_nano < _ANNOUNCED_SECONDS * 1e9:
+                        is_pending = True
+                        patience.reschedule(asyncio.get_running_loop().time() + _PENDING_SECONDS)
+                    if look >= len(_LOAD_PAUSES) and not is_pending:
                         break
         except (TimeoutError, nats.errors.Error, nats.js.errors.Error, DecodeError) as error:
             log.warning("handover.not_loaded", error=repr(error))

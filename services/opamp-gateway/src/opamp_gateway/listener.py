@@ -53,6 +53,7 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
         self._is_empty = asyncio.Event()
+        self._is_without_polls = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._ticker: Ticker | None = None
@@ -70,14 +71,25 @@ class Listener:
         self.http.discard(link)
         self.websockets.add(link)
 
+    def ending(self, link: Link) -> None:
+        """This side of a connection is closed; the other has some seconds for it."""
+        self.closing.start(link, self.now())
+        self._release(link)
+
     def forget(self, link: Link) -> None:
-        """A connection is about to close."""
-        for deadlines in (self.handshakes, self.bodies, self.idle, self.stalled, self.closing):
+        """A connection is closed, or is as soon as the last byte is sent."""
+        self.closing.stop(link)
+        self._release(link)
+
+    def _release(self, link: Link) -> None:
+        for deadlines in (self.handshakes, self.bodies, self.idle, self.stalled):
             deadlines.stop(link)
         self.http.discard(link)
         self.websockets.discard(link)
-        if self.is_draining and not self.http and not self.closing and not len(self.websockets):
-            self._is_empty.set()
+        if self.is_draining and not self.http:
+            self._is_without_polls.set()
+            if not self.closing and not len(self.websockets):
+                self._is_empty.set()
 
     def sweep(self) -> None:
         """Once a second: drop what is late and ping the WebSockets whose turn it is."""
@@ -98,17 +110,29 @@ class Listener:
         task.add_done_callback(self._tasks.discard)
 
     async def drain(self, code: int, reason: str) -> None:
-        """Take no more, close every connection in a staggered way and wait for the handshakes."""
+        """Take no more, close every connection and wait for the handshakes.
+
+        Agents that poll come again when it is time for them; those on WebSockets come at once, so that they are
+        closed in a staggered way.
+        """
         self.is_draining = True
         if self._server is not None:
             self._server.close()
-        links = [*self.websockets, *self.http]
-        random.shuffle(links)
-        deadline = self.now() + self._settings.drain_seconds
-        for position, link in enumerate(links):
+        for link in list(self.http):
             link.kick(code, reason)
-            if position % _AT_ONCE == _AT_ONCE - 1:
-                await asyncio.sleep(max(0.0, deadline - self.now()) * _AT_ONCE / (len(links) - position))
+        if self.http:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_without_polls.wait(), _LAST_SECONDS)
+        self.application.polls_ended()
+        links = [*self.websockets]
+        random.shuffle(links)
+        began = self.now()
+        for position, link in enumerate(links):
+            if position % _AT_ONCE == 0:
+                due = began + self._settings.drain_seconds * position / len(links)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._is_empty.wait(), max(0.0, due - self.now()))
+            link.dismiss(code, reason)
         if self.closing or self.http:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._is_empty.wait(), _LAST_SECONDS)

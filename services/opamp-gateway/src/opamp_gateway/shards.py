@@ -151,10 +151,11 @@ class Shards(Generic[Waiter]):
             self._flush(shard)
 
     def follow(self, number: int, waiter: Waiter) -> bool:
-        """Let `waiter` wait for what is under way in the shard; False when nothing is."""
+        """Let `waiter` wait for what others wait for in the shard; False when nobody does."""
         shard = self._shards[number]
-        batch = shard.queue[-1] if shard.queue else shard.in_flight
-        if batch is None or not batch.waiters:
+        under_way = [*([shard.in_flight] if shard.in_flight is not None else []), *shard.queue]
+        batch = next((one for one in reversed(under_way) if one.waiters), None)
+        if batch is None:
             return False
         batch.waiters.append(waiter)
         self._waiters += 1

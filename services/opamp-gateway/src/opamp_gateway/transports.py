@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = get_log()
 
-_HTTP, _WEBSOCKET, _CLOSING, _CLOSED = range(4)
+_HTTP, _WEBSOCKET, _LEAVING, _CLOSING, _CLOSED = range(5)
 _ACK_FRAME = b"\x82\x13\x00" + ACK_PREFIX  # binary frame of 19 bytes, OpAMP header 0
 
 
@@ -35,8 +35,14 @@ class Application(Protocol):
     def alive(self, link: "Link") -> None:
         """The peer of an idle WebSocket answered a ping."""
 
+    def leaving(self, link: "Link") -> None:
+        """The peer of a WebSocket is told to go elsewhere; its messages are still taken until it has read that."""
+
     def closed(self, link: "Link") -> None:
         """A WebSocket is gone."""
+
+    def polls_ended(self) -> None:
+        """No more requests of agents on plain HTTP are taken."""
 
     def retry_after(self) -> float:
         """Above 0 while no more agents are taken: seconds after which to come again."""
@@ -49,7 +55,7 @@ class Link(asyncio.Protocol):
         "_deflate",
         "_exchange",
         "_frames",
-        "_is_heard",
+        "_has_spoken",
         "_listener",
         "_state",
         "_transport",
@@ -67,7 +73,7 @@ class Link(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._frames: websocket.FrameReader | None = None
         self._deflate: websocket.Deflate | None = None
-        self._is_heard = True
+        self._has_spoken = True
         self.credential = ""
         """Id of the enrollment token that the WebSocket, or the request that is answered, came with."""
         # The application's notes: the agent on a WebSocket, further ones by uid, and uids that belong elsewhere now.
@@ -80,12 +86,17 @@ class Link(asyncio.Protocol):
 
     @property
     def is_websocket(self) -> bool:
-        """It can be sent to at any time."""
-        return self._state == _WEBSOCKET
+        """It can be sent to at any time, as long as it is open."""
+        return self._state in (_WEBSOCKET, _LEAVING)
 
     @property
     def is_open(self) -> bool:
         """An answer can still be sent."""
+        return self._state < _LEAVING
+
+    @property
+    def is_heard(self) -> bool:
+        """What the peer says is taken, even where it cannot be answered any more."""
         return self._state < _CLOSING
 
     @property
@@ -115,6 +126,13 @@ class Link(asyncio.Protocol):
         else:
             self.send(message)
 
+    def dismiss(self, code: int, reason: str) -> None:
+        """Close a WebSocket in good order: what its peer says until it has read that is taken, though not answered."""
+        if self._state == _WEBSOCKET:
+            self._transport.write(websocket.close_frame(code, reason))
+            self._end(_LEAVING)
+            self._listener.application.leaving(self)
+
     def kick(self, code: int, reason: str) -> None:
         """Close from this side, with the close handshake on a WebSocket."""
         if self._state == _WEBSOCKET:
@@ -133,7 +151,7 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._state == _WEBSOCKET:
-            self._is_heard = True
+            self._has_spoken = True
             if self._frames is None:
                 listener = self._listener
                 payload = read_single_frame(data, listener.limit)
@@ -147,9 +165,7 @@ class Link(asyncio.Protocol):
         elif self._state == _HTTP and self._exchange is not None:
             self._exchange.receive(data)
         elif self._frames is not None:
-            for event in self._frames.receive(data):
-                if isinstance(event, websocket.Close):
-                    self._transport.close()
+            self._read_frames(data)
 
     def eof_received(self) -> bool:
         """Keep the other half open while a request is being answered."""
@@ -169,7 +185,7 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         state, self._state = self._state, _CLOSED
         self._listener.forget(self)
-        if state == _WEBSOCKET:
+        if state in (_WEBSOCKET, _LEAVING):
             self._listener.application.closed(self)
         if self._exchange is not None:
             self._exchange.close()
@@ -193,11 +209,11 @@ class Link(asyncio.Protocol):
             self._frames = websocket.FrameReader(self._listener.limit, self._deflate is not None)
         frames = self._frames
         for event in frames.receive(data):
-            if self._state != _WEBSOCKET:
-                if isinstance(event, websocket.Close):
-                    self._transport.close()
-                continue
             match event:
+                case websocket.Close() if self._state != _WEBSOCKET:
+                    self._transport.close()
+                case _ if self._state != _WEBSOCKET and not (self.is_heard and isinstance(event, websocket.Message)):
+                    continue
                 case websocket.Message(payload):
                     if payload and not payload[0]:
                         self._listener.application.message(self, payload[1:])
@@ -223,19 +239,21 @@ class Link(asyncio.Protocol):
 
     def _leave(self) -> None:
         """The close frame is sent: nothing more is said here, and what comes is only looked at for its answer."""
-        self._state = _CLOSING
-        self._frames = self._frames or websocket.FrameReader(self._listener.limit, self._deflate is not None)
-        self._listener.forget(self)
-        self._listener.closing.start(self, self._listener.now())
+        self._end(_CLOSING)
         self._listener.application.closed(self)
+
+    def _end(self, state: int) -> None:
+        self._state = state
+        self._frames = self._frames or websocket.FrameReader(self._listener.limit, self._deflate is not None)
+        self._listener.ending(self)
 
     def ping(self) -> None:
         """Visited once in a ping interval: a peer that said nothing since the last visit is gone."""
-        if not self._is_heard:
+        if not self._has_spoken:
             log.info("link.silent", remote_address=self.remote_address)
             self._transport.abort()
             return
-        self._is_heard = False
+        self._has_spoken = False
         self._transport.write(websocket.ping_frame())
 
     def abort(self) -> None:
@@ -263,6 +281,5 @@ class Link(asyncio.Protocol):
         """A request is refused: what is still on its way is dropped, and not for long."""
         self._state = _CLOSING
         self._exchange = None
-        self._listener.forget(self)
-        self._listener.closing.start(self, self._listener.now())
+        self._listener.ending(self)
         self._transport.write_eof()

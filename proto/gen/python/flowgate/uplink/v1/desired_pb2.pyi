@@ -75,7 +75,7 @@ class DesiredCommand(_message.Message):
     def __init__(self, type: _Optional[int] = ...) -> None: ...
 
 class SessionState(_message.Message):
-    __slots__ = ("sequence_num", "capabilities", "remote_config_hash", "known_fields", "saved_at_unix_nano", "offered_config_hash", "offered_connection_hash", "heartbeat_interval_seconds")
+    __slots__ = ("sequence_num", "capabilities", "remote_config_hash", "known_fields", "saved_at_unix_nano", "offered_config_hash", "offered_connection_hash", "heartbeat_interval_seconds", "is_pending")
     SEQUENCE_NUM_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     REMOTE_CONFIG_HASH_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +84,7 @@ class SessionState(_message.Message):
     OFFERED_CONFIG_HASH_FIELD_NUMBER: _ClassVar[int]
     OFFERED_CONNECTION_HASH_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_INTERVAL_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    IS_PENDING_FIELD_NUMBER: _ClassVar[int]
     sequence_num: int
     capabilities: int
     remote_config_hash: bytes
@@ -92,7 +93,8 @@ class SessionState(_message.Message):
     offered_config_hash: bytes
     offered_connection_hash: bytes
     heartbeat_interval_seconds: int
-    def __init__(self, sequence_num: _Optional[int] = ..., capabilities: _Optional[int] = ..., remote_config_hash: _Optional[bytes] = ..., known_fields: _Optional[int] = ..., saved_at_unix_nano: _Optional[int] = ..., offered_config_hash: _Optional[bytes] = ..., offered_connection_hash: _Optional[bytes] = ..., heartbeat_interval_seconds: _Optional[int] = ...) -> None: ...
+    is_pending: bool
+    def __init__(self, sequence_num: _Optional[int] = ..., capabilities: _Optional[int] = ..., remote_config_hash: _Optional[bytes] = ..., known_fields: _Optional[int] = ..., saved_at_unix_nano: _Optional[int] = ..., offered_config_hash: _Optional[bytes] = ..., offered_connection_hash: _Optional[bytes] = ..., heartbeat_interval_seconds: _Optional[int] = ..., is_pending: _Optional[bool] = ...) -> None: ...
 
 class Presence(_message.Message):
     __slots__ = ("gateway", "at_unix_nano", "instance_uids")
