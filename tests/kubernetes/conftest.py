@@ -19,7 +19,7 @@ else:
     from kubernetes_cluster import Cluster, cluster
     from kubernetes_load import AGENTS, Load
     from kubernetes_release import Release
-    from kubernetes_report import REPORT, Steps
+    from kubernetes_report import REPORT, Steps, Usage
 
     IMAGE = "docker.io/flowgate-test/services"
 
@@ -47,7 +47,8 @@ else:
         tokens = release.secret("flowgate-tokens")
         with Load(AGENTS, opamp_url, release.service_url("api"), tokens, release.bus_urls()) as running:
             running.all_report(120)
-            yield running
+            with Usage(release) as REPORT.usage:
+                yield running
 
     @pytest.fixture
     def steps(request: pytest.FixtureRequest, load: Load, release: Release) -> Steps:

@@ -12,9 +12,11 @@ from flowgate.uplink.v1 import uplink_pb2
 from flowkit import tokens
 from flowkit.testing import eventually
 from opamp.v1 import opamp_pb2
+from opamp_gateway import delivery
 
 OpenAgent = Callable[..., Awaitable]
 SUPERVISOR = 0x38C7  # as the real one with the usual settings; it reports own metrics and logs, no traces
+RESTARTS = 0x400  # AcceptsRestartCommand
 DELIVERED = uplink_pb2.ENTRY_KIND_DELIVERED
 BARE = {"instance_uid"}
 URLS = {
@@ -116,6 +118,21 @@ async def test_the_config_goes_first(gateway, wishes, see, open_agent: OpenAgent
     assert first.remote_config.config_hash == config_hash and not first.HasField("connection_settings")
     second = await next_offer(agent)
     assert fields(second) == {"instance_uid", "connection_settings"}
+
+
+async def test_a_restart_waits_until_the_one_for_own_telemetry_is_over(
+    gateway, wishes, see, open_agent: OpenAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Item 135: opampsupervisor that gets both at once is left with two collectors. The command comes by itself."""
+    monkeypatch.setattr(delivery, "SETTLE_SECONDS", 0.7)
+    agent = await started(await open_agent(gateway, capabilities=SUPERVISOR | RESTARTS))
+    await wishes.connection(agent.uid, b"hash-1", **URLS)
+    assert "connection_settings" in fields(await next_offer(agent))
+    await wishes.restart(agent.uid)
+    await see(gateway)
+    for _ in range(3):
+        assert fields(await agent.report()) == BARE
+    assert "command" in fields(await next_offer(agent))
 
 
 async def test_an_agent_that_is_still_starting_gets_no_settings(gateway, wishes, see, open_agent: OpenAgent) -> None:

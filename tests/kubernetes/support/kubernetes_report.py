@@ -1,14 +1,20 @@
 """The figures of the steps: counted, held to their limits, and written as a table."""
 
+import json
+import re
+import statistics
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from kubernetes_load import Figures, Load
-from kubernetes_release import Release
+from kubernetes_release import NAMESPACE, Release
 
 STORED_SECONDS = 120.0
+USAGE_SECONDS = 15.0
 FULL_STATES = 0.01  # of the connections that an orderly end of a gateway costs
 COLUMNS = (
     "step",
@@ -52,12 +58,62 @@ class Row:
         ]
 
 
+class Usage:
+    """What the pods take, by the cluster's metrics, read on a thread of its own until it is left."""
+
+    def __init__(self, release: Release) -> None:
+        self._cluster = release.cluster
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self.pods: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        """Cores and MiB of one pod at a time, by component."""
+
+    def __enter__(self) -> "Usage":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _read(self) -> None:
+        path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{NAMESPACE}/pods"
+        while not self._ended.wait(USAGE_SECONDS):
+            told = self._cluster.kubectl("get", f"--raw={path}", check=False)
+            for pod in json.loads(told)["items"] if told else []:
+                component = pod["metadata"].get("labels", {}).get("app.kubernetes.io/component", "")
+                usages = [container["usage"] for container in pod["containers"]]
+                self.pods[component].append((sum(cores(one["cpu"]) for one in usages), sum(map(mebibytes, usages))))
+
+    def text(self) -> str:
+        """A table in Markdown."""
+        lines = ["| one pod of | readings | cores, median | cores, most | MiB, median | MiB, most |", "|" + "---|" * 6]
+        for component, readings in sorted(self.pods.items()):
+            processors, memory = zip(*readings, strict=True)
+            figures = [f"{one:.2f}" for one in (statistics.median(processors), max(processors))]
+            figures += [f"{one:.0f}" for one in (statistics.median(memory), max(memory))]
+            lines.append(f"| {component} | {len(readings)} | " + " | ".join(figures) + " |")
+        return "\n".join(lines) + "\n"
+
+
+def cores(quantity: str) -> float:
+    """A quantity of CPU as Kubernetes writes it: 12345678n, 250u, 100m or 1."""
+    number, unit = re.fullmatch(r"(\d+)([num]?)", quantity).groups()  # type: ignore[union-attr]
+    return int(number) * {"n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0}[unit]
+
+
+def mebibytes(usage: dict[str, str]) -> float:
+    """Memory of a container, of which metrics-server tells Ki."""
+    return int(usage["memory"].removesuffix("Ki")) / 1024
+
+
 @dataclass
 class Report:
     """All steps."""
 
     rows: list[Row] = field(default_factory=list)
     install_seconds: float = 0.0
+    usage: Usage | None = None
 
     def installed(self, seconds: float) -> None:
         """Remember how long `helm install --wait` took."""
@@ -68,7 +124,7 @@ class Report:
         lines = [f"`helm install --wait`: {self.install_seconds:.0f} s.", ""]
         lines += ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
         lines += ["| " + " | ".join(row.cells()) + " |" for row in self.rows]
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines) + "\n\n" + (self.usage.text() if self.usage is not None else "")
 
 
 REPORT = Report()

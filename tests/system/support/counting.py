@@ -46,7 +46,7 @@ class CountingAgent:
         self._name = f"host-{number}"
         self._url = urls[number % len(urls)]
         self._headers = headers
-        self._sequence = itertools.count()
+        self._sequence_num = 0
         self._numbers = itertools.count(1)
         self._status = opamp_pb2.RemoteConfigStatus()
         self._is_full_wanted = True
@@ -88,13 +88,19 @@ class CountingAgent:
         await self._send(socket, message, number)
 
     async def _send(self, socket: ClientConnection, message: opamp_pb2.AgentToServer, number: int) -> None:
+        """Only what is sent counts in sequence_num: on a connection that is being closed nothing is."""
+        message.sequence_num = self._sequence_num
+        self._sequence_num += 1
         self._unanswered.append(number)
-        await socket.send(b"\0" + message.SerializeToString())
+        try:
+            await socket.send(b"\0" + message.SerializeToString())
+        except websockets.ConnectionClosed:
+            self._sequence_num -= 1
+            self._is_full_wanted |= message.HasField("agent_description")
+            raise
 
     def _message(self) -> opamp_pb2.AgentToServer:
-        return opamp_pb2.AgentToServer(
-            instance_uid=self.uid.bytes, sequence_num=next(self._sequence), capabilities=SUPERVISOR
-        )
+        return opamp_pb2.AgentToServer(instance_uid=self.uid.bytes, capabilities=SUPERVISOR)
 
     async def _listen(self, socket: ClientConnection) -> None:
         """Take frames. An offer may be a reply or come by itself, nobody can tell: it answers nothing here, so that

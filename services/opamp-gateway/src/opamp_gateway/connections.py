@@ -21,7 +21,17 @@ _REMEMBERED = 20_000  # agents that went away, and uids that were given out
 class Agent(Session):
     """A session together with where its agent is."""
 
-    __slots__ = ("asked_revision", "credential", "entry_prefix", "held", "is_starting", "is_taking", "link", "shard")
+    __slots__ = (
+        "asked_revision",
+        "credential",
+        "entry_prefix",
+        "held",
+        "is_starting",
+        "is_taking",
+        "link",
+        "settled_at",
+        "shard",
+    )
 
     def __init__(self, uid: bytes, shards: int) -> None:
         super().__init__(uid)
@@ -39,6 +49,9 @@ class Agent(Session):
         self.is_starting = False
         """It has no running collector yet. opampsupervisor v0.149 composes its first configuration while the answer to
         its first report comes in, and now and then loses an offer in it: nothing is offered before the next report."""
+        self.settled_at = 0.0
+        """Time of the loop at which it is done with connection settings that restart its collector. opampsupervisor v0.149
+        that is told to restart meanwhile is left with two collectors, so no command is sent before."""
         self.asked_revision = 0
         """Revision of the wish for its full state that it was told of on this connection."""
 

@@ -26,6 +26,7 @@ _FULL_STATE = opamp_pb2.ServerToAgentFlags_ReportFullState
 _COMPONENTS = opamp_pb2.ServerToAgentFlags_ReportAvailableComponents
 _SPOKEN = session.ASK_FULL_STATE | session.ASK_COMPONENTS
 _REFUSED_SECONDS = 5.0  # until a refused agent's connection is closed: it comes back at once, again and again
+SETTLE_SECONDS = 5.0  # after an offer of own telemetry, until the collector runs with it
 _PATIENCE = 0.15  # seconds that an answer waits for a body or a command; it comes with the next one otherwise
 
 
@@ -205,6 +206,8 @@ class Delivery:
         wish = self._standing(agent, facets.COMMAND)
         if wish is None or agent.is_taking or not agent.capabilities & session.ACCEPTS_RESTART_COMMAND:
             return None
+        if asyncio.get_running_loop().time() < agent.settled_at:
+            return None
         return wish
 
     def _standing(self, agent: Agent, facet: str) -> Wish | None:
@@ -231,9 +234,13 @@ class Delivery:
         elif not shared:
             error = "the agent has none of the capabilities for it"
         agent.offered_connection = desired.hash
+        loop = asyncio.get_running_loop()
+        if token and shared:
+            agent.settled_at = loop.time() + SETTLE_SECONDS
+            loop.call_at(agent.settled_at, self._push, agent)
         if agent.capabilities & session.REPORTS_HEARTBEAT:
             agent.heartbeat_seconds = desired.heartbeat_interval_seconds
-            self._connections.interval_changed(agent, asyncio.get_running_loop().time())
+            self._connections.interval_changed(agent, loop.time())
         log.info("connection.offered", agent=canonical(agent.uid), wish=wish.state.id, error=error or None)
         self._tell(agent, facets.CONNECTION, wish, error)
         return shared
