@@ -23,6 +23,7 @@ sha256() {
 
 admin=fga_$(random)
 enrollment=fge_$(random)
+metrics=fgm_$(random)
 cat >"$file.part" <<END
 # Made by deploy/docker/make-env.sh: the secrets of this installation. Keep them, and keep them private.
 # One gateway in each mode: the service gateway in extension mode, gateway-supervisor by this profile.
@@ -30,9 +31,11 @@ COMPOSE_PROFILES=supervisor
 # This folder, so that agents can say where on the host their logs lie.
 FLOWGATE_DIRECTORY=$(cd "$(dirname "$0")/../.." && pwd)
 
-# For people: the token of the API, and the one that lets agents in. The services know their digests only.
+# For people: the token of the API, the one that lets agents in, and Prometheus' one. The services know their digests only.
 FLOWGATE_TOKEN=$admin
 FLOWGATE_ENROLLMENT_TOKEN=$enrollment
+FLOWGATE_METRICS_TOKEN=$metrics
+FLOWGATE_METRICS_TOKEN_SHA256=$(sha256 "$metrics")
 FLOWGATE_API_GATEWAY_ADMIN_TOKEN_SHA256=$(sha256 "$admin")
 FLOWGATE_OPAMP_GATEWAY_ENROLLMENT_TOKEN_SHA256=$(sha256 "$enrollment")
 FLOWGATE_OPAMP_GATEWAY_TELEMETRY_KEY=$(random)

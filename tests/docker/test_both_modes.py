@@ -2,11 +2,14 @@
 
 import pytest
 from docker_project import STORAGE, Container, Project, in_thread
+from httpx2 import AsyncClient
 from interop_flowgate import Api, Json
 
 from flowkit.testing import eventually
 
 pytestmark = pytest.mark.docker
+
+SERVICES = ("opamp-gateway", "agent-registry", "config-push", "supervisor-control", "api-gateway")
 
 
 async def test_each_mode_is_seen_through_the_api(project: Project, api: Api) -> None:
@@ -38,11 +41,22 @@ async def test_a_supervisor_says_where_its_logs_lie(project: Project, api: Api) 
 
 async def test_nothing_but_the_storage_step_runs_as_root(project: Project) -> None:
     """Each service runs under an account of its own."""
-    services = ["opamp-gateway", "agent-registry", "config-push", "supervisor-control", "api-gateway"]
     users = set()
-    for service in [*services, "gateway", "gateway-supervisor"]:
+    for service in [*SERVICES, "gateway", "gateway-supervisor"]:
         users |= {process.user for process in await in_thread(project.container(service).processes)}
     assert {"10000", "10001"} == users
+
+
+async def test_prometheus_in_the_network_reads_every_service(project: Project) -> None:
+    """With the token that `make env` made; without it nothing but health is told."""
+    headers = {"Authorization": f"Bearer {project.secrets['FLOWGATE_METRICS_TOKEN']}"}
+    async with AsyncClient(timeout=5) as client:
+        for service in SERVICES:
+            url = f"http://{project.container(service).address()}:8081"
+            assert (await client.get(f"{url}/healthz")).status_code == 200
+            assert (await client.get(f"{url}/metrics")).status_code == 401
+            answer = await client.get(f"{url}/metrics", headers=headers)
+            assert f'component="{service}"' in answer.text and "flowgate_nats_connected" in answer.text
 
 
 async def test_an_agent_moves_from_one_mode_to_the_other_and_back(project: Project, api: Api) -> None:

@@ -61,14 +61,14 @@ def test_a_quiet_minute(steps: Steps) -> None:
 def test_rolling_upgrade(release: Release, steps: Steps, service: str) -> None:
     """Another image: the migrations run, and each pod is replaced when its successor is ready."""
     with steps.step(f"upgrade {service}"):
-        release.upgrade(f"services.{service}.tag=next")
+        release.upgrade(release.other_image(service))
         release.settled(service, 1)
 
 
 def test_a_new_ui_touches_no_agent(release: Release, load: Load) -> None:
     """An upgrade of api-gateway alone costs no reconnection."""
     before = load.figures()
-    release.upgrade("services.api-gateway.tag=latest")
+    release.upgrade(release.other_image("api-gateway"))
     release.settled("api-gateway", 1)
     assert (load.figures() - before).connections == 0
 
@@ -78,7 +78,7 @@ def test_scale_gateways_up_and_down(release: Release, load: Load, steps: Steps) 
     with steps.step("scale opamp-gateway from 1 to 3"):
         release.scale("opamp-gateway", 3)
     with steps.step("upgrade three opamp-gateways"):
-        release.upgrade("services.opamp-gateway.tag=latest")
+        release.upgrade(release.other_image("opamp-gateway"))
         release.settled("opamp-gateway", 3)
     before = load.figures()
     with steps.step("scale opamp-gateway from 3 to 1"):

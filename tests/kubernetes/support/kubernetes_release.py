@@ -60,6 +60,12 @@ class Release:
         arguments = ["upgrade", NAME, str(CHART), "--reuse-values", "--wait", "--timeout", timeout, *more]
         self.helm(*arguments, *(f"--set={value}" for value in values))
 
+    def other_image(self, service: str) -> str:
+        """The value that makes an upgrade of it: the same image by its other tag."""
+        deployment = self.cluster.get("deployment", f"{NAME}-{service}", namespace=NAMESPACE)
+        image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+        return f"services.{service}.tag={'latest' if image.endswith(':next') else 'next'}"
+
     def pods(self, component: str) -> list[Json]:
         """Its pods that are not ending."""
         selector = f"app.kubernetes.io/component={component}"

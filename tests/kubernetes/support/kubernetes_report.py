@@ -83,7 +83,9 @@ class Usage:
             for pod in json.loads(told)["items"] if told else []:
                 component = pod["metadata"].get("labels", {}).get("app.kubernetes.io/component", "")
                 usages = [container["usage"] for container in pod["containers"]]
-                self.pods[component].append((sum(cores(one["cpu"]) for one in usages), sum(map(mebibytes, usages))))
+                processors = sum(quantity(one["cpu"]) for one in usages)
+                memory = sum(quantity(one["memory"]) for one in usages)
+                self.pods[component].append((processors, memory / 2**20))
 
     def text(self) -> str:
         """A table in Markdown."""
@@ -96,15 +98,10 @@ class Usage:
         return "\n".join(lines) + "\n"
 
 
-def cores(quantity: str) -> float:
-    """A quantity of CPU as Kubernetes writes it: 12345678n, 250u, 100m or 1."""
-    number, unit = re.fullmatch(r"(\d+)([num]?)", quantity).groups()  # type: ignore[union-attr]
-    return int(number) * {"n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0}[unit]
-
-
-def mebibytes(usage: dict[str, str]) -> float:
-    """Memory of a container, of which metrics-server tells Ki."""
-    return int(usage["memory"].removesuffix("Ki")) / 1024
+def quantity(text: str) -> float:
+    """A number of cores or bytes as Kubernetes writes it, such as 12345678n, 100m, 1 or 41Mi."""
+    number, unit = re.fullmatch(r"(\d+)(n|u|m|Ki|Mi|Gi|)", text).groups()  # type: ignore[union-attr]
+    return int(number) * {"n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}[unit]
 
 
 @dataclass
