@@ -50,8 +50,8 @@ class Agent(Session):
         """It has no running collector yet. opampsupervisor v0.149 composes its first configuration while the answer to
         its first report comes in, and now and then loses an offer in it: nothing is offered before the next report."""
         self.settled_at = 0.0
-        """Time of the loop at which it is done with connection settings that restart its collector. opampsupervisor v0.149
-        that is told to restart meanwhile is left with two collectors, so no command is sent before."""
+        """Time of the loop at which it is done with connection settings that restart its collector. opampsupervisor
+        v0.149 that is told to restart meanwhile is left with two collectors, so no command is sent before."""
         self.asked_revision = 0
         """Revision of the wish for its full state that it was told of on this connection."""
 
