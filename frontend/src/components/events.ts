@@ -73,7 +73,7 @@ const REASONS: Record<string, string> = {
   agent: 'it said goodbye',
   closed: 'its connection was closed',
   timeout: 'nothing was heard of it for too long',
-  drain: 'the ingress was stopped',
+  drain: 'its ingress stopped and it came to no other',
 }
 const DELIVERIES: Record<string, string> = {
   pending: 'configuration ordered',

@@ -81,7 +81,8 @@ class Usage:
         while not self._ended.wait(USAGE_SECONDS):
             told = self._cluster.kubectl("get", f"--raw={path}", check=False)
             for pod in json.loads(told)["items"] if told else []:
-                component = pod["metadata"].get("labels", {}).get("app.kubernetes.io/component", "")
+                labels = pod["metadata"].get("labels", {})
+                component = labels.get("app.kubernetes.io/component", pod["metadata"]["name"])
                 usages = [container["usage"] for container in pod["containers"]]
                 processors = sum(quantity(one["cpu"]) for one in usages)
                 memory = sum(quantity(one["memory"]) for one in usages)
