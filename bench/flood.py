@@ -30,9 +30,10 @@ import asyncpg
 import httpx2
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import SEVERITY_NUMBER_INFO
-from servers import ROOT, STOP_SECONDS, Cores, FlowGate, free_ports, spent, wait_until_ready
+from servers import ROOT, STOP_SECONDS, Cores, FlowGate, spent, wait_until_ready
 
 from flowkit import tokens
+from flowkit.embedded.ports import free_ports
 
 PER_REQUEST = 200  # records
 BASELINE_SECONDS = 15.0

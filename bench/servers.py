@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
 
+from flowkit.embedded.ports import free_ports
+
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120.0  # the first start makes a database
 STOP_SECONDS = 20.0
@@ -271,11 +273,3 @@ def wait_until_ready(process: subprocess.Popen[bytes], file: Path, port: int) ->
                 pass
         time.sleep(0.1)
     raise SystemExit("bench: flowgate up was not ready in time; see its log")
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports

@@ -25,7 +25,9 @@ from typing import Any
 import httpx2
 from playwright.sync_api import CDPSession, Page, Request, sync_playwright
 from report import UI_SECTION, keep_section
-from servers import ROOT, STOP_SECONDS, free_ports, wait_until_ready
+from servers import ROOT, STOP_SECONDS, wait_until_ready
+
+from flowkit.embedded.ports import free_ports
 
 CONNECT_SECONDS = 600
 WORDS = ("host-12", "supervisor-77", "extension", "9 9")  # typed into the search, key by key

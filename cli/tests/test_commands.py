@@ -1,6 +1,7 @@
 """Options, files and output of the commands, without a FlowGate."""
 
 import json
+import random
 import socket
 import stat
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from flowgate_cli.events import Wanted, line, since_time
 from flowgate_cli.output import Format
 from flowgate_cli.up.datadir import DataDir
 from flowgate_cli.up.specs import Options, migration_environment, service_specs, with_role
+from flowkit.embedded.ports import free_ports
 
 NOW = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
 KNOWN = Connection(
@@ -137,6 +139,16 @@ def test_each_service_knows_what_it_needs_and_no_more(nowhere: Path):
         assert secrets.postgres not in values
     assert len({spec.health_port for spec in specs.values()}) == 5
     assert migration_environment(secrets, url)["FLOWGATE_DATABASE_PASSWORD_CONFIG_PUSH"] == secrets.config_push
+
+
+def test_no_readiness_takes_a_port_of_the_ingress(nowhere: Path, monkeypatch: pytest.MonkeyPatch):
+    """These are free as well until the ingress listens."""
+    with DataDir(nowhere / "data") as data:
+        secrets = data.secrets()
+    api_port, opamp_port, *others = free_ports(7)
+    monkeypatch.setattr(random, "sample", lambda *_: [opamp_port, api_port, *others])
+    specs = service_specs(Options(api_port=api_port, opamp_port=opamp_port), secrets, "nats://n", "postgresql://p")
+    assert others == [spec.health_port for spec in specs]
 
 
 @pytest.mark.parametrize(

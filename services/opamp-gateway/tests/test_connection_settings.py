@@ -120,19 +120,25 @@ async def test_the_config_goes_first(gateway, wishes, see, open_agent: OpenAgent
     assert fields(second) == {"instance_uid", "connection_settings"}
 
 
+@pytest.mark.parametrize("says_so", [True, False])
 async def test_a_restart_waits_until_the_one_for_own_telemetry_is_over(
-    gateway, wishes, see, open_agent: OpenAgent, monkeypatch: pytest.MonkeyPatch
+    gateway, wishes, see, open_agent: OpenAgent, monkeypatch: pytest.MonkeyPatch, says_so: bool
 ) -> None:
-    """Item 135: opampsupervisor that gets both at once is left with two collectors. The command comes by itself."""
-    monkeypatch.setattr(delivery, "SETTLE_SECONDS", 0.7)
+    """Item 135: opampsupervisor that gets both at once is left with two collectors. The command comes when the
+    collector runs anew, or after some seconds if nobody says so."""
+    monkeypatch.setattr(delivery, "SETTLE_SECONDS", 30.0 if says_so else 0.7)
     agent = await started(await open_agent(gateway, capabilities=SUPERVISOR | RESTARTS))
+    before = time.time_ns()
     await wishes.connection(agent.uid, b"hash-1", **URLS)
     assert "connection_settings" in fields(await next_offer(agent))
     await wishes.restart(agent.uid)
     await see(gateway)
-    for _ in range(3):
-        assert fields(await agent.report()) == BARE
-    assert "command" in fields(await next_offer(agent))
+    for healthy, started_at in ((True, before), (False, time.time_ns())):
+        report = agent.report(health={"healthy": healthy, "start_time_unix_nano": started_at})
+        assert fields(await report) == BARE
+    said = {"healthy": True, "start_time_unix_nano": time.time_ns() if says_so else before}
+    reply = await agent.report(health=said)
+    assert "command" in fields(reply) or "command" in fields(await next_offer(agent))
 
 
 async def test_an_agent_that_is_still_starting_gets_no_settings(gateway, wishes, see, open_agent: OpenAgent) -> None:

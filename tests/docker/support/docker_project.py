@@ -5,11 +5,10 @@ import io
 import json
 import random
 import shutil
-import socket
 import subprocess
 import tarfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from httpx2 import AsyncClient
 from interop_flowgate import Api
 from testcontainers.compose import DockerCompose
 
+from flowkit.embedded.ports import free_ports
 from flowkit.testing import eventually
 
 STORAGE = "/var/lib/opampsupervisor"
@@ -181,17 +181,6 @@ class Project:
 async def in_thread(work: Any, *arguments: Any) -> Any:
     """Run something that blocks beside the event loop."""
     return await asyncio.to_thread(work, *arguments)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports below those that outgoing connections take."""
-    ports: list[int] = []
-    while len(ports) < count:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            ports.append(port)
-    return ports
 
 
 def _program(command: str) -> str:

@@ -4,10 +4,8 @@ import asyncio
 import contextlib
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +18,7 @@ from typing import Any, Self
 from httpx2 import AsyncClient, Response
 from ruamel.yaml import YAML
 
+from flowkit.embedded.ports import free_ports
 from flowkit.embedded.process import dies_with_parent
 from flowkit.testing import eventually
 
@@ -39,7 +38,7 @@ class FlowGate:
         self._temporary = tempfile.TemporaryDirectory(prefix="flowgate-interop-")
         self.data = Path(self._temporary.name)
         self._kept_logs = folder / "logs"
-        self.api_port, self.opamp_port = _free_ports(2)
+        self.api_port, self.opamp_port = free_ports(2)
         self.connection: Json = {}
         self._output = folder / "flowgate.log"
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOWGATE_")}
@@ -287,14 +286,3 @@ class Events:
             return [event for event in self.of(agent, kind) if event | members == event]
 
         return (await eventually(found, seconds=seconds))[0]
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports below those that outgoing connections take: an agent that comes again and again must not get one."""
-    ports: list[int] = []
-    while len(ports) < count:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            ports.append(port)
-    return ports

@@ -1,7 +1,7 @@
 """The embedded nats-server and PostgreSQL under `flowgate up`, started again when they end unasked."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from flowgate_cli.up.datadir import DataDir, Secrets
@@ -33,12 +33,12 @@ class Server(Protocol):
         """Stop it within so many seconds."""
 
 
-def make_nats(data: DataDir, secrets: Secrets) -> EmbeddedNats:
-    """The bus: one account for FlowGate, one that can only read events."""
+def make_nats(data: DataDir, secrets: Secrets, no_ports: Collection[int] = ()) -> EmbeddedNats:
+    """The bus, on none of `no_ports`: one account for FlowGate, one that can only read events."""
     streams = contracts.streams()
     events = [name for name, stream in streams.items() if stream.subjects[0].startswith("flowgate.evt.")]
     users = [NatsUser("flowgate", secrets.nats), NatsUser(EVENTS_USER, secrets.nats_events, events)]
-    return EmbeddedNats(data.nats, users=users, log=data.logs / "nats-server.log")
+    return EmbeddedNats(data.nats, users=users, no_ports=no_ports, log=data.logs / "nats-server.log")
 
 
 def make_postgres(data: DataDir, secrets: Secrets) -> EmbeddedPostgres:

@@ -28,6 +28,11 @@ class Options:
     replicas: int = 1
     demo: bool = False
 
+    @property
+    def ports(self) -> frozenset[int]:
+        """On which the ingress listens."""
+        return frozenset(first + n for first in (self.api_port, self.opamp_port) for n in range(self.replicas))
+
     def require_free_ports(self) -> None:
         """Raise a CommandError that names the first port somebody else listens on."""
         for host, first, option in (
@@ -82,7 +87,7 @@ def service_specs(options: Options, secrets: Secrets, nats_url: str, database_ur
         nats_url: bus, with credentials for everything.
         database_url: PostgreSQL as administrator; each owner gets the same with its own role.
     """
-    health_ports = iter(free_ports(options.replicas * (len(OWNERS) + len(INGRESS))))
+    health_ports = iter(free_ports(options.replicas * (len(OWNERS) + len(INGRESS)), options.ports))
     specs = []
     for name in (*INGRESS, *OWNERS):
         for number in range(options.replicas):

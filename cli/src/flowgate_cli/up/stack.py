@@ -101,7 +101,7 @@ class Stack:
         nats_url, events_url, database_url = external()
         secrets = self.data.secrets()
         if not nats_url:
-            nats = make_nats(self.data, secrets)
+            nats = make_nats(self.data, secrets, self.options.ports)
             nats.spawn()
             self._servers.append(KeptServer("nats-server", nats, self._say, self._record))
             nats_url, events_url = nats.url, nats.url_of(EVENTS_USER)

@@ -29,7 +29,7 @@ class Agent(Session):
         "is_starting",
         "is_taking",
         "link",
-        "settled_at",
+        "settling_since",
         "shard",
     )
 
@@ -49,9 +49,9 @@ class Agent(Session):
         self.is_starting = False
         """It has no running collector yet. opampsupervisor v0.149 composes its first configuration while the answer to
         its first report comes in, and now and then loses an offer in it: nothing is offered before the next report."""
-        self.settled_at = 0.0
-        """Time of the loop at which it is done with connection settings that restart its collector. opampsupervisor
-        v0.149 that is told to restart meanwhile is left with two collectors, so no command is sent before."""
+        self.settling_since = 0
+        """When it was offered own telemetry, which restarts its collector, in nanoseconds since 1970; 0 when that is
+        done. No command is sent before: opampsupervisor v0.149 would be left with two collectors."""
         self.asked_revision = 0
         """Revision of the wish for its full state that it was told of on this connection."""
 

@@ -26,7 +26,7 @@ _FULL_STATE = opamp_pb2.ServerToAgentFlags_ReportFullState
 _COMPONENTS = opamp_pb2.ServerToAgentFlags_ReportAvailableComponents
 _SPOKEN = session.ASK_FULL_STATE | session.ASK_COMPONENTS
 _REFUSED_SECONDS = 5.0  # until a refused agent's connection is closed: it comes back at once, again and again
-SETTLE_SECONDS = 5.0  # after an offer of own telemetry, until the collector runs with it
+SETTLE_SECONDS = 5.0  # for a collector to run with own telemetry, if its agent does not say so before
 _PATIENCE = 0.15  # seconds that an answer waits for a body or a command; it comes with the next one otherwise
 
 
@@ -204,11 +204,9 @@ class Delivery:
 
     def _command_due(self, agent: Agent) -> Wish | None:
         wish = self._standing(agent, facets.COMMAND)
-        if wish is None or agent.is_taking or not agent.capabilities & session.ACCEPTS_RESTART_COMMAND:
+        if wish is None or agent.is_taking or agent.settling_since:
             return None
-        if asyncio.get_running_loop().time() < agent.settled_at:
-            return None
-        return wish
+        return wish if agent.capabilities & session.ACCEPTS_RESTART_COMMAND else None
 
     def _standing(self, agent: Agent, facet: str) -> Wish | None:
         wish = self._desired.wish(agent.uid, facet)
@@ -236,14 +234,20 @@ class Delivery:
         agent.offered_connection = desired.hash
         loop = asyncio.get_running_loop()
         if token and shared:
-            agent.settled_at = loop.time() + SETTLE_SECONDS
-            loop.call_at(agent.settled_at, self._push, agent)
+            agent.settling_since = time.time_ns()
+            loop.call_later(SETTLE_SECONDS, self._settled, agent, agent.settling_since)
         if agent.capabilities & session.REPORTS_HEARTBEAT:
             agent.heartbeat_seconds = desired.heartbeat_interval_seconds
             self._connections.interval_changed(agent, loop.time())
         log.info("connection.offered", agent=canonical(agent.uid), wish=wish.state.id, error=error or None)
         self._tell(agent, facets.CONNECTION, wish, error)
         return shared
+
+    def _settled(self, agent: Agent, since: int) -> None:
+        """It had time enough to restart its collector."""
+        if agent.settling_since == since:
+            agent.settling_since = 0
+            self._push(agent)
 
     def _turn_away(self, link: Link, agent: Agent, wish: Wish, seconds: float) -> None:
         """Say why the agent is not wanted; its WebSocket is closed after so many seconds."""

@@ -54,6 +54,11 @@ def _is_still_starting(message: opamp_pb2.AgentToServer, fields: int) -> bool:
     return bool(fields & session.HEALTH) and not message.health.ByteSize()
 
 
+def _runs_since(health: opamp_pb2.ComponentHealth, at: int) -> bool:
+    """The collector was started after `at` (nanoseconds since 1970) and is well."""
+    return health.healthy and health.start_time_unix_nano > at
+
+
 class Counts:
     """Messages by what they were answered with. Those that are stored are counted by batches."""
 
@@ -180,6 +185,8 @@ class Handlers:
         verdict = agent.receive(sequence_num, message.capabilities, fields, hash(data))
         if not sequence_num or agent.is_starting:
             agent.is_starting = not sequence_num and _is_still_starting(message, fields)
+        if agent.settling_since and fields & session.HEALTH and _runs_since(message.health, agent.settling_since):
+            agent.settling_since = 0
         self._presence.heard.add(agent.uid)
         if agent.is_missing:
             verdict |= agent.ask(self._now())

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -83,6 +83,7 @@ class EmbeddedNats:
         *,
         users: Sequence[NatsUser] | None = None,
         port: int = 0,
+        no_ports: Collection[int] = (),
         log: Path | None = None,
     ) -> None:
         self.data_dir = data_dir.absolute()
@@ -90,6 +91,7 @@ class EmbeddedNats:
         self.port = port
         self.log = log or self.data_dir / "nats-server.log"
         self._wanted_port = port
+        self._no_ports = no_ports
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -177,7 +179,8 @@ class EmbeddedNats:
             remembered = int((self.data_dir / "port").read_text())
         except (OSError, ValueError):
             remembered = 0
-        return remembered if remembered and is_free(remembered) else free_ports(1)[0]
+        is_good = remembered and remembered not in self._no_ports and is_free(remembered)
+        return remembered if is_good else free_ports(1, self._no_ports)[0]
 
     def _config(self) -> str:
         # JSON is a subset of nats-server's own notation, with sizes in bytes. Streams are synced every 10 s:

@@ -2,18 +2,20 @@
 
 import random
 import socket
+from collections.abc import Collection
 
 # Below the range from which outgoing connections take theirs: a port is free again after a restart of its server.
 FIRST, LAST = 20_000, 32_000
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports on loopback that are free now, all different.
+def free_ports(count: int, but: Collection[int] = ()) -> list[int]:
+    """Ports on loopback that are free now, all different and none of `but`, on which somebody is about to listen.
 
     Raises:
         OSError: there are not so many.
     """
-    found = [port for port in random.sample(range(FIRST, LAST), 4 * count + 200) if is_free(port)][:count]
+    candidates = random.sample(range(FIRST, LAST), 4 * count + 200)
+    found = [port for port in candidates if port not in but and is_free(port)][:count]
     if len(found) < count:
         raise OSError(f"no {count} free ports between {FIRST} and {LAST}")
     return found
