@@ -74,7 +74,7 @@ async def test_connection_settings_are_offered_once(gateway, wishes, heard, open
 
 
 async def test_settings_wished_while_the_agent_was_away_are_in_the_first_reply(
-    gateway, wishes, see, open_agent: OpenAgent
+    gateway, wishes, see, heard, open_agent: OpenAgent
 ) -> None:
     """Item 105; item 109: a reconnect brings no second offer, a new process of the agent does."""
     agent = await open_agent(gateway, capabilities=SUPERVISOR)
@@ -83,6 +83,7 @@ async def test_settings_wished_while_the_agent_was_away_are_in_the_first_reply(
     full = {"remote_config_status": {}, "effective_config": {}}
     reply = await agent.send(agent.full(**full))
     assert reply.connection_settings.hash == b"hash" and reply.capabilities & 0x20
+    await eventually(lambda: heard.of(agent.uid, DELIVERED))
     again = await open_agent(gateway, uid=agent.uid, capabilities=SUPERVISOR, sequence_num=agent.sequence_num)
     assert "connection_settings" not in fields(await again.report())
     assert fields(await again.report()) == BARE
@@ -90,7 +91,9 @@ async def test_settings_wished_while_the_agent_was_away_are_in_the_first_reply(
     assert (await fresh.send(fresh.full(**full))).connection_settings.hash == b"hash"
 
 
-async def test_another_replica_does_not_offer_it_again(start_gateway, wishes, see, open_agent: OpenAgent) -> None:
+async def test_another_replica_does_not_offer_it_again(
+    start_gateway, wishes, see, heard, open_agent: OpenAgent
+) -> None:
     """Item 109: what was offered goes with the session, even if the wish still stands."""
     one, two = await start_gateway(), await start_gateway()
     agent = await open_agent(one, capabilities=SUPERVISOR)
@@ -98,10 +101,50 @@ async def test_another_replica_does_not_offer_it_again(start_gateway, wishes, se
     await see(one)
     await see(two)
     assert (await started_with_offer(agent)).connection_settings.hash == b"hash"
+    await eventually(lambda: heard.of(agent.uid, DELIVERED))
     await one.stop()
     there = await open_agent(two, uid=agent.uid, capabilities=SUPERVISOR, sequence_num=agent.sequence_num)
     assert "connection_settings" not in fields(await there.report())
     assert fields(await there.report()) == BARE
+
+
+@pytest.mark.parametrize("facet", ["config", "connection"])
+async def test_an_offer_that_was_not_read_is_made_again(
+    gateway, wishes, see, heard, open_ws: OpenAgent, facet: str
+) -> None:
+    """Items 86, 109: written into a connection that is dead without anybody knowing it, an offer was not made. Its
+    owner hears of the one that was read, once."""
+    agent = await started(await open_ws(gateway, capabilities=SUPERVISOR))
+    agent.socket.transport.pause_reading()
+    await (wishes.config(agent.uid, b"a: 1") if facet == "config" else wishes.connection(agent.uid, b"hash", **URLS))
+    await see(gateway)
+    assert heard.of(agent.uid, DELIVERED) == []
+    agent.socket.transport.abort()
+    again = await open_ws(gateway, uid=agent.uid, capabilities=SUPERVISOR, sequence_num=agent.sequence_num)
+    reply = await again.report()
+    offered = "remote_config" if facet == "config" else "connection_settings"
+    assert reply.HasField(offered) or (await again.receive()).HasField(offered)
+    (entry,) = await eventually(lambda: heard.of(agent.uid, DELIVERED))
+    assert (entry.delivered.facet, entry.delivered.error) == (facet, "")
+    assert fields(await again.report()) == BARE
+
+
+async def test_a_poller_that_missed_the_answer_gets_the_settings_again(
+    gateway, wishes, see, heard, open_http: OpenAgent
+) -> None:
+    """Items 38, 105: the same request again has the same answer, though the owner took its wish back meanwhile."""
+    agent = await started(await open_http(gateway, capabilities=SUPERVISOR))
+    await wishes.connection(agent.uid, b"hash", **URLS)
+    await see(gateway)
+    poll = agent.message(health=opamp_pb2.ComponentHealth(healthy=True))
+    offer = await agent.send(poll)
+    assert offer.connection_settings.hash == b"hash"
+    await eventually(lambda: heard.of(agent.uid, DELIVERED))
+    await wishes.fulfil(agent.uid, "connection")
+    await see(gateway)
+    assert await agent.send(poll) == offer
+    assert fields(await agent.report()) == BARE
+    assert len(heard.of(agent.uid, DELIVERED)) == 1
 
 
 async def started_with_offer(agent) -> opamp_pb2.ServerToAgent:

@@ -281,6 +281,16 @@ def test_an_offer_is_made_once() -> None:
     assert not any(agent.is_offer_due(b"new", 0) for _ in range(10))
 
 
+def test_a_new_process_that_lost_its_configuration_is_offered_it_again() -> None:
+    """Items 86, 91: an attempt of the process before it says nothing of this one."""
+    agent = started(SUPERVISOR)
+    agent.session.offered_hash = b"new"
+    agent.session.config_reported(b"new")
+    assert agent.report(0, FULL) == STORE
+    agent.session.config_reported(b"")
+    assert agent.session.is_offer_due(b"new", CARRIES_CONFIG_STATUS)
+
+
 def test_a_stale_hash_in_a_report_is_answered_with_the_offer() -> None:
     """Item 86: also a second time, when the agent still says so."""
     agent = manageable(b"old")

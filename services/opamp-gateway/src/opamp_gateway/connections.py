@@ -31,6 +31,8 @@ class Agent(Session):
         "link",
         "settling_since",
         "shard",
+        "unread",
+        "unread_settings",
     )
 
     def __init__(self, uid: bytes, shards: int) -> None:
@@ -54,6 +56,11 @@ class Agent(Session):
         done. No command is sent before: opampsupervisor v0.149 would be left with two collectors."""
         self.asked_revision = 0
         """Revision of the wish for its full state that it was told of on this connection."""
+        self.unread: list[tuple[int, uplink_pb2.UplinkEntry]] = []
+        """Offers on its WebSocket that it may not have read: the number of the probe behind each, and what the uplink
+        is told when it has."""
+        self.unread_settings = b""
+        """Connection settings in the last answer over HTTP, which a client that missed the answer asks for again."""
 
     def connect(self, link: Link, connected_at: int, previous_uid: bytes = b"") -> None:
         """The agent is on a new connection; `connected_at` is in nanoseconds since 1970."""
@@ -71,6 +78,15 @@ class Agent(Session):
             previous_instance_uid=previous_uid,
             credential_id=link.credential,
         ).SerializeToString()
+
+    def forget_unread(self) -> None:
+        """The connection is over: what the agent has not read was not offered."""
+        for _, entry in self.unread:
+            if entry.delivered.hash == self.offered_connection:
+                self.offered_connection, self.heartbeat_seconds, self.settling_since = b"", 0, 0
+            elif entry.delivered.hash == self.offered_hash:
+                self.offered_hash = self.attempted_hash
+        self.unread, self.unread_settings = [], b""
 
     def forget_previous(self) -> None:
         """The uplink knows by now under which uid the agent was known before."""
@@ -116,6 +132,7 @@ class Connections:
     def attach(self, link: Link, uid: bytes) -> Agent:
         """The agent comes over this link; a link that had it before has it no more."""
         agent = self.agents.get(uid) or self._away.pop(uid, None) or Agent(uid, self._shards)
+        agent.forget_unread()
         if agent.link is not None:
             self._unlink(agent.link, agent)
             agent.link.ousted = {**(agent.link.ousted or {}), uid: b""}
@@ -143,6 +160,7 @@ class Connections:
 
     def detach(self, agent: Agent) -> None:
         """The agent is away; its session is kept for a while."""
+        agent.forget_unread()
         if agent.link is not None:
             self._unlink(agent.link, agent)
             agent.link = None

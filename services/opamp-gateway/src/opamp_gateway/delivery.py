@@ -24,7 +24,7 @@ log = get_log()
 
 _FULL_STATE = opamp_pb2.ServerToAgentFlags_ReportFullState
 _COMPONENTS = opamp_pb2.ServerToAgentFlags_ReportAvailableComponents
-_SPOKEN = session.ASK_FULL_STATE | session.ASK_COMPONENTS
+_SPOKEN = session.ASK_FULL_STATE | session.ASK_COMPONENTS | session.RETRY
 _REFUSED_SECONDS = 5.0  # until a refused agent's connection is closed: it comes back at once, again and again
 SETTLE_SECONDS = 5.0  # for a collector to run with own telemetry, if its agent does not say so before
 _PATIENCE = 0.15  # seconds that an answer waits for a body or a command; it comes with the next one otherwise
@@ -75,6 +75,11 @@ class Delivery:
             self._bodies.fetch(wish.state.config.body_object)  # here by the time that an HTTP agent polls
         self._push(agent)
 
+    def was_read(self, agent: Agent, number: int) -> None:
+        """The agent has read what was sent before the probe of this number: the owners are told what it was offered."""
+        while agent.unread and agent.unread[0][0] <= number:
+            self._uplink.tell(agent, agent.unread.pop(0)[1])
+
     def _say(self, link: Link, agent: Agent, verdict: int, *, is_last_try: bool = False) -> None:
         if not link.is_open:
             return  # nothing said here would arrive, so nothing counts as said
@@ -88,11 +93,14 @@ class Delivery:
         flags = _FULL_STATE if verdict & session.ASK_FULL_STATE or self._is_state_due(agent) else 0
         if verdict & session.ASK_COMPONENTS:
             flags |= _COMPONENTS
-        wish, shared = None, b""
+        wish = settings = None
+        shared = b""
         if not verdict & session.FAREWELL:
             wish = self._offer_due(agent, verdict)
-            if wish is None:
-                shared = self._connection_settings(agent)
+            if wish is None and verdict & session.RETRY and agent.unread_settings:
+                shared = agent.unread_settings
+            elif wish is None:
+                settings, shared = self._connection_settings(agent)
             else:
                 body = self._bodies.get(wish.state.config.body_object)
                 if body is None and not is_last_try:
@@ -108,7 +116,9 @@ class Delivery:
         link.send(replies.compose(agent.uid, is_greeting=not agent.has_greeted, flags=flags, shared=shared))
         self._greeted(agent)
         if wish is not None:
-            self._offered(agent, wish)
+            self._offered(link, agent, wish)
+        if settings is not None:
+            self._offered_settings(link, agent, settings, shared)
         if link.is_websocket and not verdict & session.FAREWELL:
             self._push(agent)
 
@@ -156,9 +166,11 @@ class Delivery:
             link.send(replies.compose(agent.uid, flags=_FULL_STATE))
         wish = self._offer_due(agent, 0)
         if wish is None:
-            shared = self._connection_settings(agent)
+            settings, shared = self._connection_settings(agent)
             if shared:
                 link.send(replies.compose(agent.uid, shared=shared))
+            if settings is not None:
+                self._offered_settings(link, agent, settings, shared)
         else:
             body = self._bodies.get(wish.state.config.body_object)
             if body is None:
@@ -167,7 +179,7 @@ class Delivery:
                 wish, shared = self._fitting(agent, wish, body)
                 if wish is not None:
                     link.send(replies.compose(agent.uid, shared=shared))
-                    self._offered(agent, wish)
+                    self._offered(link, agent, wish)
         command = self._command_due(agent)
         if command is not None:
             self._start(self._push_command(link, agent, command))
@@ -212,25 +224,21 @@ class Delivery:
         wish = self._desired.wish(agent.uid, facet)
         return None if wish is None or wish.is_expired(time.time_ns()) else wish
 
-    def _connection_settings(self, agent: Agent) -> bytes:
-        """The connection settings that are due, as part of a message that is sent now; empty when none are.
+    def _connection_settings(self, agent: Agent) -> tuple[Wish | None, bytes]:
+        """The wish for connection settings that are due, None when none are; and the part of a message that offers
+        them, empty when they cannot be.
 
         The same hash is offered once to a process, whatever it answers, for an offer may restart its collector.
         """
         wish = self._standing(agent, facets.CONNECTION)
         if wish is None or agent.is_starting or not agent.capabilities:
-            return b""
+            return None, b""
         desired = wish.state.connection
         if desired.hash == agent.offered_connection:
-            return b""
+            return None, b""
         key = self._telemetry_key
         token = tokens.telemetry_token(key, agent.uid) if key and desired.has_own_telemetry else ""
         shared = replies.connection_settings(desired, agent.capabilities, token)
-        error = ""
-        if desired.has_own_telemetry and not key:
-            error = "own telemetry is off: the opamp-gateway has no telemetry key"
-        elif not shared:
-            error = "the agent has none of the capabilities for it"
         agent.offered_connection = desired.hash
         loop = asyncio.get_running_loop()
         if token and shared:
@@ -239,9 +247,18 @@ class Delivery:
         if agent.capabilities & session.REPORTS_HEARTBEAT:
             agent.heartbeat_seconds = desired.heartbeat_interval_seconds
             self._connections.interval_changed(agent, loop.time())
+        return wish, shared
+
+    def _offered_settings(self, link: Link, agent: Agent, wish: Wish, shared: bytes) -> None:
+        error = ""
+        if wish.state.connection.has_own_telemetry and not self._telemetry_key:
+            error = "own telemetry is off: the opamp-gateway has no telemetry key"
+        elif not shared:
+            error = "the agent has none of the capabilities for it"
         log.info("connection.offered", agent=canonical(agent.uid), wish=wish.state.id, error=error or None)
-        self._tell(agent, facets.CONNECTION, wish, error)
-        return shared
+        if not link.is_websocket:
+            agent.unread_settings = shared
+        self._tell(agent, facets.CONNECTION, wish, error, link)
 
     def _settled(self, agent: Agent, since: int) -> None:
         """It had time enough to restart its collector."""
@@ -278,23 +295,27 @@ class Delivery:
             agent.has_greeted = True
             agent.forget_previous()
 
-    def _offered(self, agent: Agent, wish: Wish) -> None:
+    def _offered(self, link: Link, agent: Agent, wish: Wish) -> None:
         agent.offered_hash = wish.state.config.config_hash
         log.info("config.offered", agent=canonical(agent.uid), wish=wish.state.id)
-        self._tell(agent, facets.CONFIG, wish, "")
+        self._tell(agent, facets.CONFIG, wish, "", link)
 
     def _commanded(self, agent: Agent, wish: Wish, error: str) -> None:
         log.info("command.sent", agent=canonical(agent.uid), wish=wish.state.id, error=error or None)
         self._tell(agent, facets.COMMAND, wish, error)
 
-    def _tell(self, agent: Agent, facet: str, wish: Wish, error: str) -> None:
+    def _tell(self, agent: Agent, facet: str, wish: Wish, error: str, link: Link | None = None) -> None:
+        """Tell the owners what was sent: over a `link` that is a WebSocket, as soon as the agent has read it."""
         self.sent[facet, "failed" if error else "sent"] += 1
         offered = wish.state.connection.hash if facet == facets.CONNECTION else wish.state.config.config_hash
         now, traceparent = time.time_ns(), wish.state.traceparent
         if traceparent:
             traceparent = tracing.record(f"send {facet}", traceparent, wish.seen_at, now, SpanKind.PRODUCER)
         entry = uplink.delivered(facet, wish.state.id, now, offered=offered, error=error, traceparent=traceparent)
-        self._uplink.tell(agent, entry)
+        if link is not None and link.is_websocket and not error:
+            agent.unread.append((link.probe(), entry))
+        else:
+            self._uplink.tell(agent, entry)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

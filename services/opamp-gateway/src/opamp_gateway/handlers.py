@@ -148,6 +148,11 @@ class Handlers:
         """The agents on an idle WebSocket are present as long as it answers pings."""
         self._presence.heard.update(agent.uid for agent in self._connections.all_on(link))
 
+    def has_read(self, link: Link, number: int) -> None:
+        """What was offered before the probe has arrived."""
+        for agent in self._connections.all_on(link):
+            self._delivery.was_read(agent, number)
+
     def leaving(self, link: Link) -> None:
         """Say where the agents on a WebSocket will come that their sessions follow."""
         for agent in self._connections.all_on(link):
@@ -192,6 +197,8 @@ class Handlers:
             verdict |= agent.ask(self._now())
         if agent.link is None:
             self._connections.polled(agent, self._now())
+            if not verdict & session.RETRY:
+                agent.unread_settings = b""
         if fields & _CLOSER_LOOK:
             verdict |= self._look_closer(agent, message, fields)
         waiter = (link, agent, verdict, sequence_num)

@@ -122,8 +122,9 @@ class Session:
             if sequence_num == self._rival + 1 and self._rival >= 0:
                 self._rival = sequence_num
                 return CLONE
-            if not sequence_num and self.sequence_num > 0:  # another process, which has its own settings again
+            if not sequence_num and self.sequence_num >= 0:  # another process, which has its own settings again
                 self.offered_connection, self.heartbeat_seconds = b"", 0
+                self.offered_hash = self.attempted_hash = b""  # and may have lost its configuration
             self._rival = self.sequence_num
             self.sequence_num = sequence_num
             self.is_missing = not self._is_complete(sequence_num, fields)

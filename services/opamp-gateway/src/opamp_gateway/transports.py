@@ -35,6 +35,9 @@ class Application(Protocol):
     def alive(self, link: "Link") -> None:
         """The peer of an idle WebSocket answered a ping."""
 
+    def has_read(self, link: "Link", number: int) -> None:
+        """The peer of a WebSocket has read all that was sent before the `probe` of this number."""
+
     def leaving(self, link: "Link") -> None:
         """The peer of a WebSocket is told to go elsewhere; its messages are still taken until it has read that."""
 
@@ -57,6 +60,7 @@ class Link(asyncio.Protocol):
         "_frames",
         "_has_spoken",
         "_listener",
+        "_probes",
         "_state",
         "_transport",
         "agent",
@@ -74,6 +78,7 @@ class Link(asyncio.Protocol):
         self._frames: websocket.FrameReader | None = None
         self._deflate: websocket.Deflate | None = None
         self._has_spoken = True
+        self._probes = 0
         self.credential = ""
         """Id of the enrollment token that the WebSocket, or the request that is answered, came with."""
         # The application's notes: the agent on a WebSocket, further ones by uid, and uids that belong elsewhere now.
@@ -118,6 +123,12 @@ class Link(asyncio.Protocol):
             self._transport.write(websocket.binary_frame(b"\x00" + message, self._deflate))
         elif self._state == _HTTP and self._exchange is not None:
             self._exchange.answer(200, message)
+
+    def probe(self) -> int:
+        """Ping behind what was sent on a WebSocket: `Application.has_read` gets the number when the peer read it."""
+        self._probes += 1
+        self._transport.write(websocket.ping_frame(self._probes.to_bytes(4, "big")))
+        return self._probes
 
     def refuse(self, message: bytes, retry_after: float) -> None:
         """Answer that the message was not taken. HTTP clients send it again by themselves after 503."""
@@ -221,8 +232,10 @@ class Link(asyncio.Protocol):
                         self._odd_message(payload)
                 case websocket.Ping(payload):
                     self._transport.write(websocket.pong_frame(payload))
-                case websocket.Pong():
+                case websocket.Pong(payload):
                     self._listener.application.alive(self)
+                    if payload:
+                        self._listener.application.has_read(self, int.from_bytes(payload, "big"))
                 case websocket.Text():
                     self._listener.application.malformed(self, "text frame; OpAMP messages are binary")
                 case websocket.Close(code, _):
