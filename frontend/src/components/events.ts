@@ -74,6 +74,7 @@ const REASONS: Record<string, string> = {
   closed: 'its connection was closed',
   timeout: 'nothing was heard of it for too long',
   drain: 'its ingress stopped and it came to no other',
+  silence: 'neither it nor its ingress was heard of',
 }
 const DELIVERIES: Record<string, string> = {
   pending: 'configuration ordered',

@@ -1598,7 +1598,7 @@ export interface components {
              * Disconnect Reason
              * @description Why it ended; null while it is there.
              */
-            disconnect_reason: ("agent" | "closed" | "timeout" | "drain") | null;
+            disconnect_reason: ("agent" | "closed" | "timeout" | "drain" | "silence") | null;
             /**
              * Disconnect Reason Text
              * @description The same in words.

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from google.protobuf.message import Message
 
-from agent_registry import handlers
+from agent_registry import answers, handlers
 from agent_registry.presence import Presence
 from agent_registry.registry import Registry
 from agent_registry.settings import Settings
@@ -42,6 +43,21 @@ def full_report(
 async def report(registry: Registry, number: int, message: opamp_pb2.AgentToServer, **changes: object) -> list[str]:
     reports = [make_report(UUID(int=number), message, **{"at": NOW, **changes})]  # type: ignore[arg-type]
     return [type(effect).__name__ for effect in await handlers.agents_reported(registry, reports, NOW)]
+
+
+def hear(registry: Registry, number: int, at: datetime, ingress: str = "gateway-1") -> None:
+    """An ingress tells that it heard of an agent."""
+    told = desired_pb2.Presence(
+        gateway=ingress, at_unix_nano=int(at.timestamp() * 1e9), instance_uids=UUID(int=number).bytes
+    )
+    registry.presence.record(told)
+
+
+def listen(registry: Registry, until: datetime, since: datetime = NOW - timedelta(hours=1)) -> None:
+    """Listen without a break, as the service does."""
+    while since < until:
+        registry.presence.has_listened(since, timedelta(0))
+        since += timedelta(seconds=5)
 
 
 async def listed(registry: Registry, **request: object) -> list[str]:
@@ -240,17 +256,79 @@ async def test_silence_makes_stale_and_then_offline(registry: Registry) -> None:
     await report(registry, 1, full_report("quiet"))
     await report(registry, 2, full_report("beating"))
     later = NOW + timedelta(seconds=130)
-    beat = desired_pb2.Presence(at_unix_nano=int(later.timestamp() * 1e9), instance_uids=UUID(int=2).bytes)
-    registry.presence.record(beat)
-    await registry.store.record_seen(*registry.presence.take_fresh(), coarse_seconds=20)
+    hear(registry, 2, later)
+    await registry.store.record_seen(registry.presence.take_fresh(), coarse_seconds=20)
+    listen(registry, later)
     counted = await handlers.get_fleet_summary(registry, rpc.GetFleetSummaryRequest(), NOW + timedelta(seconds=80))
     assert dict(counted.by_status) == {"stale": 1, "online": 1}
     (fact,) = await handlers.sweep(registry, later)
-    assert isinstance(fact, facts.AgentDisconnected) and fact.reason == "timeout"
+    assert isinstance(fact, facts.AgentDisconnected) and fact.reason == "silence"
     assert fact.instance_uid == str(UUID(int=1))
     counted = await handlers.get_fleet_summary(registry, rpc.GetFleetSummaryRequest(), later)
     assert dict(counted.by_status) == {"offline": 1, "online": 1}
     assert dict(counted.by_health) == {"unknown": 1, "healthy": 1}
+
+
+async def test_who_was_heard_but_could_not_be_written_is_not_gone(registry: Registry) -> None:
+    """PostgreSQL was away longer than silence is borne: what this replica heard meanwhile counts."""
+    await report(registry, 1, full_report("a"))
+    later = NOW + timedelta(seconds=300)
+    hear(registry, 1, later - timedelta(seconds=10))
+    listen(registry, later)
+    assert await handlers.sweep(registry, later) == []
+
+
+async def test_who_counted_as_gone_and_is_heard_of_is_there_again(registry: Registry) -> None:
+    """An ingress that had lost NATS for a while still has its agents, who say nothing but heartbeats. A late word of
+    one that its ingress saw leaving, or of another ingress, changes nothing."""
+    for number in (1, 2, 3):
+        await report(registry, number, full_report(f"host-{number}"))
+    await report(registry, 2, opamp_pb2.AgentToServer(), kind=GONE)
+    later = NOW + timedelta(seconds=130)
+    listen(registry, later)
+    assert len(await handlers.sweep(registry, later)) == 2
+    hear(registry, 1, later)
+    hear(registry, 2, later)
+    hear(registry, 3, later, ingress="another")
+    (back,) = await registry.store.reconnect_heard(heard := registry.presence.take_fresh())
+    assert (back["instance_uid"], back["ingress"]) == (UUID(int=1), "gateway-1")
+    assert await registry.store.reconnect_heard(heard) == []
+    counted = await handlers.get_fleet_summary(registry, rpc.GetFleetSummaryRequest(), later)
+    assert dict(counted.by_status) == {"online": 1, "offline": 2}
+    assert await report(registry, 1, opamp_pb2.AgentToServer(sequence_num=1)) == []
+
+
+async def test_a_replica_that_missed_something_listens_anew(registry: Registry) -> None:
+    """After a suspended machine wakes up, everybody seems silent."""
+    await report(registry, 1, full_report("a"))
+    asleep = NOW + timedelta(hours=8)
+    assert await handlers.sweep(registry, asleep) == []
+    listen(registry, asleep + timedelta(seconds=119), since=asleep)
+    assert await handlers.sweep(registry, asleep + timedelta(seconds=119)) == []
+    listen(registry, asleep + timedelta(seconds=121), since=asleep + timedelta(seconds=119))
+    assert len(await handlers.sweep(registry, asleep + timedelta(seconds=121))) == 1
+
+
+@pytest.mark.parametrize(
+    ("transport", "last"), [(uplink_pb2.TRANSPORT_HTTP, "online"), (uplink_pb2.TRANSPORT_WEBSOCKET, "offline")]
+)
+async def test_a_poller_that_was_told_to_come_less_often_may_be_silent_longer(
+    registry: Registry, transport: uplink_pb2.Transport, last: str
+) -> None:
+    """Item 74: three of its intervals; one on a WebSocket answers pings meanwhile, so that nothing changes for it."""
+    message = make_report(UUID(int=1), full_report("a"), at=NOW)
+    said = uplink_pb2.Delivered(facet="connection", heartbeat_interval_seconds=300)
+    offered = make_report(UUID(int=1), kind=uplink_pb2.ENTRY_KIND_DELIVERED, at=NOW, delivered=said)
+    for one in (message, offered):
+        one.entry.transport = transport
+        assert all(isinstance(effect, Message) for effect in await handlers.agents_reported(registry, [one], NOW))
+    later = NOW + timedelta(seconds=600)
+    listen(registry, later)
+    await handlers.sweep(registry, later)
+    answer = await handlers.get_gateway(registry, rpc.GetGatewayRequest(id=str(UUID(int=1))), later)
+    counted = await handlers.get_fleet_summary(registry, rpc.GetFleetSummaryRequest(), later)
+    assert dict(counted.by_status) == {last: 1}
+    assert answers.STATUS_NAMES[answer.detail.gateway.status] == last
 
 
 async def test_who_does_not_come_back_after_a_drain_is_gone(registry: Registry) -> None:

@@ -63,7 +63,7 @@ async def test_connection_settings_are_offered_once(gateway, wishes, heard, open
         b"hash-1",
         "connection-1",
     )
-    assert not entry.delivered.error
+    assert (entry.delivered.error, entry.delivered.heartbeat_interval_seconds) == ("", 7)
     for _ in range(5):
         assert fields(await agent.report()) == BARE
     await wishes.connection(agent.uid, b"hash-1", wish="again", heartbeat_interval_seconds=7, **URLS)

@@ -5,6 +5,7 @@ from datetime import datetime
 import asyncpg
 import orjson
 
+from agent_registry.domain import patience
 from agent_registry.presence import Presence
 from flowgate.agent.v1 import events_pb2 as facts
 from flowgate.rpc.v1 import agent_registry_pb2 as rpc
@@ -27,7 +28,7 @@ def gateway(row: asyncpg.Record, presence: Presence, stale_before: datetime) -> 
     last_seen = presence.last_seen(row["instance_uid"].bytes, row["last_seen_at"])
     if not row["is_connected"]:
         status = rpc.GATEWAY_STATUS_OFFLINE
-    elif last_seen < stale_before:
+    elif last_seen < stale_before - patience(row["transport"], row["heartbeat_seconds"]):
         status = rpc.GATEWAY_STATUS_STALE
     else:
         status = rpc.GATEWAY_STATUS_ONLINE
@@ -71,4 +72,15 @@ def detail(row: asyncpg.Record, presence: Presence, stale_before: datetime) -> r
         supervisor_logs_path=row["supervisor_logs_path"] or "",
         sequence_num=unsigned(row["sequence_num"]),
         disconnect_reason=row["disconnect_reason"],
+    )
+
+
+def back_again(row: asyncpg.Record, at: datetime) -> facts.AgentConnected:
+    """The fact that an agent is there which had counted as gone because nothing was heard of it."""
+    return facts.AgentConnected(
+        instance_uid=str(row["instance_uid"]),
+        gateway_id=str(row["gateway_id"]),
+        occurred_at=timestamp(at),
+        transport=row["transport"],
+        ingress=row["ingress"],
     )

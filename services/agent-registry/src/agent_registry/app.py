@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from agent_registry import domain, enrollment_handlers, handlers, metrics
+from agent_registry import answers, domain, enrollment_handlers, handlers, metrics
 from agent_registry.presence import Presence
 from agent_registry.registry import Registry
 from agent_registry.settings import Settings
@@ -19,6 +19,7 @@ from flowkit import contracts, outbox
 from flowkit.bus import Bus
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.errors import UnavailableError
+from flowkit.outbox import Effect
 from flowkit.owner import Routes, serve
 from flowkit.service import Running
 from flowkit.standing import Standing
@@ -32,7 +33,7 @@ def routes(settings: Settings) -> Routes[Registry]:
     return Routes(
         reports=handlers.agents_reported,
         wanted_fields=domain.DESCRIPTION | domain.HEALTH | domain.COMPONENTS,
-        wanted_kinds=frozenset({uplink_pb2.ENTRY_KIND_DISCONNECTED}),
+        wanted_kinds=frozenset({uplink_pb2.ENTRY_KIND_DISCONNECTED, uplink_pb2.ENTRY_KIND_DELIVERED}),
         wants_connections=True,
         rpc={
             rpc.ListGatewaysRequest: handlers.list_gateways,
@@ -67,6 +68,7 @@ async def lifespan(settings: Settings) -> AsyncIterator[Running]:
         missing: set[UUID] = set()
         while True:
             await asyncio.sleep(settings.sweep_seconds)
+            presence.has_listened(datetime.now(UTC), timedelta(0))
             missing = await write_presence(database, presence, settings.stale_after_seconds / 4, missing)
 
     def on(bus: Bus, connection: Connection) -> Registry:
@@ -81,20 +83,26 @@ async def write_presence(
 ) -> set[UUID]:
     """Write who was heard of, seldom enough that an idle heartbeat costs no write of its own.
 
-    Agents that are connected and unknown here, this time and the time before (`missing`), are asked for everything:
-    this store has lost them. Returns who is unknown now.
+    Agents that counted as gone only because nothing was heard of them are there again. Those that are connected and
+    unknown here, this time and the time before (`missing`), are asked for everything: this store has lost them.
+    Returns who is unknown now.
     """
-    uids, seen = presence.take_fresh()
-    if not uids:
+    heard = presence.take_fresh()
+    if not heard:
         return missing
+    uids = {UUID(bytes=one.uid) for one in heard}
     try:
         async with database.transaction() as connection:
             store = GatewayStore(connection)
-            await store.record_seen(uids, seen, coarse_seconds)
-            unknown = set(await store.unknown([UUID(bytes=uid) for uid in uids]))
-            asked = [domain.full_state_of(uid) for uid in unknown & missing]
-            await outbox.add(connection, "agent-registry", asked)
+            back = await store.reconnect_heard(heard)
+            await store.record_seen(heard, coarse_seconds)
+            unknown = set(await store.unknown(list(uids)))
+            effects: list[Effect] = [
+                *(answers.back_again(row, datetime.now(UTC)) for row in back),
+                *(domain.full_state_of(uid) for uid in unknown & missing),
+            ]
+            await outbox.add(connection, "agent-registry", effects)
     except (UnavailableError, *TRANSIENT) as error:
         log.warning("presence.write_failed", error=repr(error))
         return missing
-    return (missing - {UUID(bytes=uid) for uid in uids}) | unknown
+    return (missing - uids) | unknown

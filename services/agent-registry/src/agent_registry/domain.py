@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from flowgate.agent.v1 import events_pb2 as facts
@@ -29,6 +29,8 @@ IDENTITY_ATTRIBUTES = (
     "k8s.pod.name",
     "k8s.container.name",
 )
+USUAL_HEARTBEAT_SECONDS = 30  # that the settings on stale and offline agents are made for
+SILENCE = "silence"  # why an agent counts as gone of which no ingress said so
 LOGS_PATH_ATTRIBUTE = "flowgate.supervisor.logs_path"
 
 TRANSPORTS = {uplink_pb2.TRANSPORT_WEBSOCKET: "websocket", uplink_pb2.TRANSPORT_HTTP: "http"}
@@ -89,6 +91,7 @@ class Gateway:
     transport: str = ""
     ingress: str = ""
     remote_address: str = ""
+    heartbeat_seconds: int = 0
     archived_at: datetime | None = None
     # Bodies are written when they come and are not read again here.
     agent_description: bytes | None = None
@@ -145,6 +148,9 @@ def apply(gateway: Gateway, report: Report) -> list[Effect]:
         return []
     if entry.kind == uplink_pb2.ENTRY_KIND_DISCONNECTED:
         return _disconnected(gateway, report) if connection_id == gateway.connection_id else []
+    if entry.kind == uplink_pb2.ENTRY_KIND_DELIVERED:
+        _offered(gateway, report)
+        return []
     effects: list[Effect] = []
     if not gateway.is_announced:
         effects += _registered(gateway, report)
@@ -272,6 +278,21 @@ def _disconnected(gateway: Gateway, report: Report) -> list[Effect]:
             reason=gateway.disconnect_reason,
         )
     ]
+
+
+def _offered(gateway: Gateway, report: Report) -> None:
+    """Of what was sent to the agent, its heartbeat interval counts here: so long it may be silent."""
+    said = report.entry.delivered
+    if said.facet == "connection" and not said.error and gateway.heartbeat_seconds != said.heartbeat_interval_seconds:
+        gateway.heartbeat_seconds = said.heartbeat_interval_seconds
+        gateway.dirty |= Dirty.REST
+
+
+def patience(transport: str, heartbeat_seconds: int) -> timedelta:
+    """How much longer than others an agent may be silent: one on plain HTTP that was told to come less often, three
+    times as long; one on a WebSocket answers its ingress' pings."""
+    longer = max(0, heartbeat_seconds - USUAL_HEARTBEAT_SECONDS) if transport == "http" else 0
+    return timedelta(seconds=3 * longer)
 
 
 def _capabilities(gateway: Gateway, report: Report) -> Sequence[Effect]:

@@ -258,9 +258,15 @@ async def sweep(registry: Registry, now: datetime) -> Sequence[Effect]:
     enough to know."""
     gone = await registry.store.disconnect_drained(now - timedelta(seconds=registry.settings.reconnect_seconds))
     patience = timedelta(seconds=registry.settings.offline_after_seconds)
-    if now - registry.presence.started_at >= patience:
-        registry.presence.forget_before((now - 2 * patience).timestamp())
-        gone += await registry.store.disconnect_silent(now - patience, now)
+    if registry.presence.has_listened(now, patience):
+        seen_before = now - patience
+        registry.presence.forget_before((seen_before - patience).timestamp())
+        silent = [
+            uid
+            for uid in await registry.store.silent(seen_before)
+            if not registry.presence.was_heard(uid.bytes, seen_before)  # and could not be written
+        ]
+        gone += await registry.store.disconnect_silent(silent, now)
     return [
         facts.AgentDisconnected(
             instance_uid=str(row["instance_uid"]),

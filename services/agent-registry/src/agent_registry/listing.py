@@ -11,9 +11,18 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from agent_registry.domain import USUAL_HEARTBEAT_SECONDS
 from flowkit.errors import InvalidError
 
-STATUS = "CASE WHEN NOT is_connected THEN 'offline' WHEN last_seen_at < ${stale} THEN 'stale' ELSE 'online' END"
+# As domain.patience.
+PATIENCE = (
+    "make_interval(secs => CASE WHEN transport = 'http'"
+    f" THEN 3 * greatest(0, heartbeat_seconds - {USUAL_HEARTBEAT_SECONDS}) ELSE 0 END)"
+)
+STATUS = (
+    f"CASE WHEN NOT is_connected THEN 'offline' WHEN last_seen_at < ${{stale}}::timestamptz - {PATIENCE} THEN 'stale'"
+    " ELSE 'online' END"
+)
 _SORTS = {
     "name": ("lower(coalesce(name, default_name))", "text"),
     "last_seen_at": ("last_seen_at", "timestamptz"),

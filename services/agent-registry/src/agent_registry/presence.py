@@ -1,6 +1,7 @@
 """Who was heard of when: kept in memory by every replica, from what the ingress replicas tell once a second."""
 
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
@@ -9,22 +10,45 @@ from flowgate.uplink.v1 import desired_pb2
 from flowkit import contracts
 from flowkit.bus import Bus
 
+_LOOKS_SECONDS = 30.0  # between two looks at most; who slept longer, on a suspended machine say, has missed something
+
+
+@dataclass(frozen=True)
+class Heard:
+    """An agent that was heard of: 16 bytes, when in seconds since 1970, and the ingress replica that told so."""
+
+    uid: bytes
+    at: float
+    ingress: str
+
 
 class Presence:
     """Last time that each agent was heard of, seconds since 1970 by instance_uid (16 bytes).
 
     Attributes:
-        started_at: since when this replica listens; before that it knows nothing.
+        started_at: since when this replica listens without a break; of the time before it knows nothing.
     """
 
     def __init__(self, started_at: datetime) -> None:
         self.started_at = started_at
+        self._looked_at = started_at
+        self._bus: Bus | None = None
         self._seen: dict[bytes, float] = {}
-        self._fresh: set[bytes] = set()
+        self._fresh: dict[bytes, str] = {}
 
     async def follow(self, bus: Bus) -> None:
         """Listen to the ingress replicas from now on."""
+        self._bus = bus
         await bus.connection.subscribe(contracts.filter_of(desired_pb2.Presence), cb=self._take)
+
+    def has_listened(self, now: datetime, patience: timedelta) -> bool:
+        """Whether this replica has heard all that was told for so long; to be asked every few seconds."""
+        if now - self._looked_at > timedelta(seconds=_LOOKS_SECONDS) or not (
+            self._bus is None or self._bus.is_connected
+        ):
+            self.started_at = now
+        self._looked_at = now
+        return now - self.started_at >= patience
 
     async def _take(self, message: Msg) -> None:
         try:
@@ -39,17 +63,21 @@ class Presence:
         for start in range(0, len(uids) - 15, 16):
             uid = uids[start : start + 16]
             self._seen[uid] = at
-            self._fresh.add(uid)
+            self._fresh[uid] = told.gateway
 
     def last_seen(self, instance_uid: bytes, stored: datetime) -> datetime:
         """The later one of what is stored and what was heard."""
         heard = self._seen.get(instance_uid)
         return stored if heard is None else max(stored, datetime.fromtimestamp(heard, UTC))
 
-    def take_fresh(self) -> tuple[list[bytes], list[float]]:
-        """Uids heard of since the last call, and when."""
-        fresh, self._fresh = list(self._fresh), set()
-        return fresh, [self._seen[uid] for uid in fresh]
+    def was_heard(self, instance_uid: bytes, since: datetime) -> bool:
+        """Whether the agent was heard of since then."""
+        return self._seen.get(instance_uid, 0.0) >= since.timestamp()
+
+    def take_fresh(self) -> list[Heard]:
+        """Who was heard of since the last call."""
+        fresh, self._fresh = self._fresh, {}
+        return [Heard(uid, self._seen[uid], ingress) for uid, ingress in fresh.items()]
 
     def forget_before(self, at: float) -> None:
         """Drop agents that were not heard of since `at`: the store knows when they were."""

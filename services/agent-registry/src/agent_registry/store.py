@@ -9,8 +9,9 @@ from uuid import UUID
 
 import asyncpg
 
-from agent_registry.domain import Dirty, Gateway
-from agent_registry.listing import Query, page_of
+from agent_registry.domain import SILENCE, Dirty, Gateway
+from agent_registry.listing import PATIENCE, STATUS, Query, page_of
+from agent_registry.presence import Heard
 from flowkit.db import Connection, signed, unsigned
 from flowkit.errors import InvalidError
 
@@ -47,6 +48,7 @@ _REST = {
     "transport": "text",
     "ingress": "text",
     "remote_address": "text",
+    "heartbeat_seconds": "integer",
     "archived_at": "timestamptz",
 }
 _NEW = {"gateway_id": "uuid", "first_seen_at": "timestamptz", **_REST, **_HEALTH, **_SEEN}
@@ -61,7 +63,7 @@ _DETAIL_COLUMNS = (
     "gateway_id, instance_uid, coalesce(name, default_name) AS name, management_mode::text, supervisor_status,"
     " supervisor_logs_path, labels, capabilities, sequence_num, agent_type, version, host_name, os_type, host_arch,"
     " healthy, health_status, last_error, health_since, started_at, is_connected, connected_at, disconnected_at,"
-    " disconnect_reason, transport, ingress, remote_address, first_seen_at, last_seen_at"
+    " disconnect_reason, transport, ingress, remote_address, heartbeat_seconds, first_seen_at, last_seen_at"
 )
 _LOAD_FOR_HEALTH = (
     f"SELECT {', '.join(_LOADED[:6])}, capabilities, is_connected, healthy, last_error, health_since FROM gateways"
@@ -69,6 +71,7 @@ _LOAD_FOR_HEALTH = (
 )
 
 _IS_AWAY = "(NOT is_connected OR disconnected_at IS NOT NULL)"  # as Gateway.is_away
+_STATUS = STATUS.replace("${stale}", "$1")
 _GONE = "instance_uid, gateway_id, disconnected_at, disconnect_reason"
 
 
@@ -252,8 +255,7 @@ class GatewayStore:
     async def sizes(self, stale_before: datetime) -> list[asyncpg.Record]:
         """Number of gateways of the fleet by `mode`, `status` and `health`."""
         return await self._connection.fetch(
-            "SELECT management_mode::text AS mode, CASE WHEN NOT is_connected THEN 'offline'"
-            " WHEN last_seen_at < $1 THEN 'stale' ELSE 'online' END AS status,"
+            f"SELECT management_mode::text AS mode, {_STATUS} AS status,"
             " CASE WHEN NOT is_connected OR healthy IS NULL THEN 'unknown' WHEN healthy THEN 'healthy'"
             " ELSE 'unhealthy' END AS health, count(*) AS number"
             " FROM gateways WHERE archived_at IS NULL GROUP BY 1, 2, 3",
@@ -263,8 +265,7 @@ class GatewayStore:
     async def counts(self, stale_before: datetime) -> Counts:
         """Gateways of the fleet by mode, status, health and version."""
         rows = await self._connection.fetch(
-            "SELECT management_mode::text AS mode, version, CASE WHEN NOT is_connected THEN 'offline'"
-            " WHEN last_seen_at < $1 THEN 'stale' ELSE 'online' END AS status,"
+            f"SELECT management_mode::text AS mode, version, {_STATUS} AS status,"
             " CASE WHEN NOT is_connected OR healthy IS NULL THEN 'unknown' WHEN healthy THEN 'healthy'"
             " ELSE 'unhealthy' END AS health, count(*) AS number"
             " FROM gateways WHERE archived_at IS NULL GROUP BY 1, 2, 3, 4",
@@ -301,15 +302,29 @@ class GatewayStore:
             limit,
         )
 
-    async def record_seen(self, uids: Sequence[bytes], seen: Sequence[float], coarse_seconds: float) -> None:
+    async def record_seen(self, heard: Sequence[Heard], coarse_seconds: float) -> None:
         """Write presence of connected agents, but only where the stored time is older than `coarse_seconds`."""
         await self._connection.execute(
             "UPDATE gateways g SET last_seen_at = to_timestamp(u.seen) FROM unnest($1::uuid[], $2::float8[])"
             " AS u (uid, seen) WHERE g.instance_uid = u.uid AND g.is_connected"
             " AND g.last_seen_at < to_timestamp(u.seen) - make_interval(secs => $3)",
-            [UUID(bytes=uid) for uid in uids],
-            seen,
+            [UUID(bytes=one.uid) for one in heard],
+            [one.at for one in heard],
             coarse_seconds,
+        )
+
+    async def reconnect_heard(self, heard: Sequence[Heard]) -> list[asyncpg.Record]:
+        """Take back `disconnect_silent` of agents that are there all the same, on the connection that is known; returns
+        ids, transport and ingress of each."""
+        return await self._connection.fetch(
+            "UPDATE gateways g SET is_connected = true, disconnected_at = NULL, disconnect_reason = '',"
+            " archived_at = NULL, last_seen_at = to_timestamp(u.seen)"
+            " FROM unnest($1::uuid[], $2::float8[], $3::text[]) AS u (uid, seen, ingress)"
+            f" WHERE g.instance_uid = u.uid AND g.ingress = u.ingress AND g.disconnect_reason = '{SILENCE}'"
+            " AND NOT g.is_connected RETURNING g.instance_uid, g.gateway_id, g.transport, g.ingress",
+            [UUID(bytes=one.uid) for one in heard],
+            [one.at for one in heard],
+            [one.ingress for one in heard],
         )
 
     async def unknown(self, instance_uids: Sequence[UUID]) -> list[UUID]:
@@ -321,12 +336,21 @@ class GatewayStore:
         )
         return [row["uid"] for row in rows]
 
-    async def disconnect_silent(self, seen_before: datetime, now: datetime) -> list[asyncpg.Record]:
-        """Mark as gone what was not heard of since; returns `_GONE` of each."""
-        return await self._connection.fetch(
-            "UPDATE gateways SET is_connected = false, disconnected_at = $2, disconnect_reason = 'timeout'"
-            f" WHERE is_connected AND last_seen_at < $1 RETURNING {_GONE}",
+    async def silent(self, seen_before: datetime) -> list[UUID]:
+        """Connected agents of which nothing is written since then, each being given the patience that is due to it."""
+        rows = await self._connection.fetch(
+            f"SELECT instance_uid FROM gateways WHERE is_connected AND last_seen_at < $1::timestamptz - {PATIENCE}"
+            " FOR NO KEY UPDATE SKIP LOCKED",
             seen_before,
+        )
+        return [row["instance_uid"] for row in rows]
+
+    async def disconnect_silent(self, instance_uids: Sequence[UUID], now: datetime) -> list[asyncpg.Record]:
+        """Mark agents as gone of which nothing was heard; returns `_GONE` of each."""
+        return await self._connection.fetch(
+            f"UPDATE gateways SET is_connected = false, disconnected_at = $2, disconnect_reason = '{SILENCE}'"
+            f" WHERE instance_uid = ANY($1::uuid[]) RETURNING {_GONE}",
+            instance_uids,
             now,
         )
 

@@ -47,6 +47,7 @@ gateways = sa.Table(
     sa.Column("transport", sa.Text, nullable=False),
     sa.Column("ingress", sa.Text, nullable=False),
     sa.Column("remote_address", sa.Text, nullable=False),
+    sa.Column("heartbeat_seconds", sa.Integer, nullable=False, server_default="0", comment="as offered; 0: its own"),
     sa.Column("first_seen_at", _time, nullable=False),
     sa.Column("last_seen_at", _time, nullable=False, comment="coarse; the finer one is in memory"),
     sa.Column("archived_at", _time),

@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 
 from opentelemetry.trace import SpanKind
 
+from flowgate.uplink.v1 import uplink_pb2
 from flowkit import tokens, tracing
 from flowkit.telemetry import get_log
 from opamp.v1 import opamp_pb2
@@ -311,7 +312,10 @@ class Delivery:
         now, traceparent = time.time_ns(), wish.state.traceparent
         if traceparent:
             traceparent = tracing.record(f"send {facet}", traceparent, wish.seen_at, now, SpanKind.PRODUCER)
-        entry = uplink.delivered(facet, wish.state.id, now, offered=offered, error=error, traceparent=traceparent)
+        said = uplink_pb2.Delivered(facet=facet, id=wish.state.id, hash=offered, error=error, traceparent=traceparent)
+        if facet == facets.CONNECTION:
+            said.heartbeat_interval_seconds = agent.heartbeat_seconds
+        entry = uplink.delivered(said, now)
         if link is not None and link.is_websocket and not error:
             agent.unread.append((link.probe(), entry))
         else:

@@ -83,12 +83,6 @@ def disconnected(reason: int, now: int) -> uplink_pb2.UplinkEntry:
     )
 
 
-def delivered(
-    facet: str, wish_id: str, now: int, *, offered: bytes = b"", error: str = "", traceparent: str = ""
-) -> uplink_pb2.UplinkEntry:
+def delivered(said: uplink_pb2.Delivered, now: int) -> uplink_pb2.UplinkEntry:
     """The entry that tells what was sent to the agent, or why it was not."""
-    return uplink_pb2.UplinkEntry(
-        kind=uplink_pb2.ENTRY_KIND_DELIVERED,
-        received_at_unix_nano=now,
-        delivered=uplink_pb2.Delivered(facet=facet, hash=offered, id=wish_id, error=error, traceparent=traceparent),
-    )
+    return uplink_pb2.UplinkEntry(kind=uplink_pb2.ENTRY_KIND_DELIVERED, received_at_unix_nano=now, delivered=said)

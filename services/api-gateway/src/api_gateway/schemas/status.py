@@ -16,6 +16,7 @@ DISCONNECT_REASONS = {
     "closed": "the connection was lost without a goodbye: the agent was killed, its host is down or the network failed",
     "timeout": "nothing was heard of the agent for too long",
     "drain": "the ingress shut down and the agent has not come back to another one",
+    "silence": "neither the agent nor its ingress was heard of for too long",
 }
 
 # Bit → what it allows FlowGate to do.
@@ -54,7 +55,7 @@ class ConnectionBody(ApiModel):
     """Address of the agent's end."""
     disconnected_at: str | None
     """When it ended; null while it is there."""
-    disconnect_reason: Literal["agent", "closed", "timeout", "drain"] | None
+    disconnect_reason: Literal["agent", "closed", "timeout", "drain", "silence"] | None
     """Why it ended; null while it is there."""
     disconnect_reason_text: str | None
     """The same in words."""

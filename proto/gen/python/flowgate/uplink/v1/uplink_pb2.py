@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from flowgate.options.v1 import options_pb2 as flowgate_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66lowgate/uplink/v1/uplink.proto\x12\x12\x66lowgate.uplink.v1\x1a!flowgate/options/v1/options.proto\"\x7f\n\x0bUplinkBatch\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x30\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x1f.flowgate.uplink.v1.UplinkEntry:\x1e\x92\xb5\x18\x1a\x66lowgate.uplink.v1.{shard}\"\xcc\x03\n\x0bUplinkEntry\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.flowgate.uplink.v1.EntryKind\x12\x14\n\x0cinstance_uid\x18\x02 \x01(\x0c\x12\x15\n\rconnection_id\x18\x03 \x01(\x0c\x12\x1e\n\x16\x63onnected_at_unix_nano\x18\x04 \x01(\x06\x12\x1d\n\x15received_at_unix_nano\x18\x05 \x01(\x06\x12\x0e\n\x06\x66ields\x18\x06 \x01(\r\x12\x17\n\x0f\x61gent_to_server\x18\x07 \x01(\x0c\x12\x13\n\x0b\x62ody_object\x18\x08 \x01(\t\x12\x30\n\ttransport\x18\t \x01(\x0e\x32\x1d.flowgate.uplink.v1.Transport\x12\x16\n\x0eremote_address\x18\n \x01(\t\x12\x34\n\x06reason\x18\x0b \x01(\x0e\x32$.flowgate.uplink.v1.DisconnectReason\x12\x30\n\tdelivered\x18\x0c \x01(\x0b\x32\x1d.flowgate.uplink.v1.Delivered\x12\x1d\n\x15previous_instance_uid\x18\r \x01(\x0c\x12\x15\n\rcredential_id\x18\x0e \x01(\t\"X\n\tDelivered\x12\r\n\x05\x66\x61\x63\x65t\x18\x01 \x01(\t\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x12\n\n\x02id\x18\x03 \x01(\t\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12\x13\n\x0btraceparent\x18\x05 \x01(\t*u\n\tEntryKind\x12\x1a\n\x16\x45NTRY_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45NTRY_KIND_REPORT\x10\x01\x12\x1b\n\x17\x45NTRY_KIND_DISCONNECTED\x10\x02\x12\x18\n\x14\x45NTRY_KIND_DELIVERED\x10\x03*S\n\tTransport\x12\x19\n\x15TRANSPORT_UNSPECIFIED\x10\x00\x12\x17\n\x13TRANSPORT_WEBSOCKET\x10\x01\x12\x12\n\x0eTRANSPORT_HTTP\x10\x02*\xac\x01\n\x10\x44isconnectReason\x12!\n\x1d\x44ISCONNECT_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44ISCONNECT_REASON_AGENT\x10\x01\x12\x1c\n\x18\x44ISCONNECT_REASON_CLOSED\x10\x02\x12\x1d\n\x19\x44ISCONNECT_REASON_TIMEOUT\x10\x03\x12\x1b\n\x17\x44ISCONNECT_REASON_DRAIN\x10\x04\x42\x91\x01\x8a\xb5\x18\x8c\x01\n\x06UPLINK\x12\x14\x66lowgate.uplink.v1.*\x18\x02(\x80\x80\x80\x80\x10\x30x:\x0e\x61gent-registry:\x0b\x63onfig-push:\x12supervisor-controlB1What agents said, in batches, one subject a shardb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66lowgate/uplink/v1/uplink.proto\x12\x12\x66lowgate.uplink.v1\x1a!flowgate/options/v1/options.proto\"\x7f\n\x0bUplinkBatch\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x30\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x1f.flowgate.uplink.v1.UplinkEntry:\x1e\x92\xb5\x18\x1a\x66lowgate.uplink.v1.{shard}\"\xcc\x03\n\x0bUplinkEntry\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.flowgate.uplink.v1.EntryKind\x12\x14\n\x0cinstance_uid\x18\x02 \x01(\x0c\x12\x15\n\rconnection_id\x18\x03 \x01(\x0c\x12\x1e\n\x16\x63onnected_at_unix_nano\x18\x04 \x01(\x06\x12\x1d\n\x15received_at_unix_nano\x18\x05 \x01(\x06\x12\x0e\n\x06\x66ields\x18\x06 \x01(\r\x12\x17\n\x0f\x61gent_to_server\x18\x07 \x01(\x0c\x12\x13\n\x0b\x62ody_object\x18\x08 \x01(\t\x12\x30\n\ttransport\x18\t \x01(\x0e\x32\x1d.flowgate.uplink.v1.Transport\x12\x16\n\x0eremote_address\x18\n \x01(\t\x12\x34\n\x06reason\x18\x0b \x01(\x0e\x32$.flowgate.uplink.v1.DisconnectReason\x12\x30\n\tdelivered\x18\x0c \x01(\x0b\x32\x1d.flowgate.uplink.v1.Delivered\x12\x1d\n\x15previous_instance_uid\x18\r \x01(\x0c\x12\x15\n\rcredential_id\x18\x0e \x01(\t\"|\n\tDelivered\x12\r\n\x05\x66\x61\x63\x65t\x18\x01 \x01(\t\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x12\n\n\x02id\x18\x03 \x01(\t\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12\x13\n\x0btraceparent\x18\x05 \x01(\t\x12\"\n\x1aheartbeat_interval_seconds\x18\x06 \x01(\r*u\n\tEntryKind\x12\x1a\n\x16\x45NTRY_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45NTRY_KIND_REPORT\x10\x01\x12\x1b\n\x17\x45NTRY_KIND_DISCONNECTED\x10\x02\x12\x18\n\x14\x45NTRY_KIND_DELIVERED\x10\x03*S\n\tTransport\x12\x19\n\x15TRANSPORT_UNSPECIFIED\x10\x00\x12\x17\n\x13TRANSPORT_WEBSOCKET\x10\x01\x12\x12\n\x0eTRANSPORT_HTTP\x10\x02*\xac\x01\n\x10\x44isconnectReason\x12!\n\x1d\x44ISCONNECT_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44ISCONNECT_REASON_AGENT\x10\x01\x12\x1c\n\x18\x44ISCONNECT_REASON_CLOSED\x10\x02\x12\x1d\n\x19\x44ISCONNECT_REASON_TIMEOUT\x10\x03\x12\x1b\n\x17\x44ISCONNECT_REASON_DRAIN\x10\x04\x42\x91\x01\x8a\xb5\x18\x8c\x01\n\x06UPLINK\x12\x14\x66lowgate.uplink.v1.*\x18\x02(\x80\x80\x80\x80\x10\x30x:\x0e\x61gent-registry:\x0b\x63onfig-push:\x12supervisor-controlB1What agents said, in batches, one subject a shardb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,16 +35,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\212\265\030\214\001\n\006UPLINK\022\024flowgate.uplink.v1.*\030\002(\200\200\200\200\0200x:\016agent-registry:\013config-push:\022supervisor-controlB1What agents said, in batches, one subject a shard'
   _globals['_UPLINKBATCH']._loaded_options = None
   _globals['_UPLINKBATCH']._serialized_options = b'\222\265\030\032flowgate.uplink.v1.{shard}'
-  _globals['_ENTRYKIND']._serialized_start=772
-  _globals['_ENTRYKIND']._serialized_end=889
-  _globals['_TRANSPORT']._serialized_start=891
-  _globals['_TRANSPORT']._serialized_end=974
-  _globals['_DISCONNECTREASON']._serialized_start=977
-  _globals['_DISCONNECTREASON']._serialized_end=1149
+  _globals['_ENTRYKIND']._serialized_start=808
+  _globals['_ENTRYKIND']._serialized_end=925
+  _globals['_TRANSPORT']._serialized_start=927
+  _globals['_TRANSPORT']._serialized_end=1010
+  _globals['_DISCONNECTREASON']._serialized_start=1013
+  _globals['_DISCONNECTREASON']._serialized_end=1185
   _globals['_UPLINKBATCH']._serialized_start=90
   _globals['_UPLINKBATCH']._serialized_end=217
   _globals['_UPLINKENTRY']._serialized_start=220
   _globals['_UPLINKENTRY']._serialized_end=680
   _globals['_DELIVERED']._serialized_start=682
-  _globals['_DELIVERED']._serialized_end=770
+  _globals['_DELIVERED']._serialized_end=806
 # @@protoc_insertion_point(module_scope)

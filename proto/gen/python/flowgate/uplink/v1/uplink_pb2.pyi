@@ -84,15 +84,17 @@ class UplinkEntry(_message.Message):
     def __init__(self, kind: _Optional[_Union[EntryKind, str]] = ..., instance_uid: _Optional[bytes] = ..., connection_id: _Optional[bytes] = ..., connected_at_unix_nano: _Optional[int] = ..., received_at_unix_nano: _Optional[int] = ..., fields: _Optional[int] = ..., agent_to_server: _Optional[bytes] = ..., body_object: _Optional[str] = ..., transport: _Optional[_Union[Transport, str]] = ..., remote_address: _Optional[str] = ..., reason: _Optional[_Union[DisconnectReason, str]] = ..., delivered: _Optional[_Union[Delivered, _Mapping]] = ..., previous_instance_uid: _Optional[bytes] = ..., credential_id: _Optional[str] = ...) -> None: ...
 
 class Delivered(_message.Message):
-    __slots__ = ("facet", "hash", "id", "error", "traceparent")
+    __slots__ = ("facet", "hash", "id", "error", "traceparent", "heartbeat_interval_seconds")
     FACET_FIELD_NUMBER: _ClassVar[int]
     HASH_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_INTERVAL_SECONDS_FIELD_NUMBER: _ClassVar[int]
     facet: str
     hash: bytes
     id: str
     error: str
     traceparent: str
-    def __init__(self, facet: _Optional[str] = ..., hash: _Optional[bytes] = ..., id: _Optional[str] = ..., error: _Optional[str] = ..., traceparent: _Optional[str] = ...) -> None: ...
+    heartbeat_interval_seconds: int
+    def __init__(self, facet: _Optional[str] = ..., hash: _Optional[bytes] = ..., id: _Optional[str] = ..., error: _Optional[str] = ..., traceparent: _Optional[str] = ..., heartbeat_interval_seconds: _Optional[int] = ...) -> None: ...
