@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -220,6 +221,68 @@ async def test_a_large_body_comes_through_the_object_store(frame: Frame) -> None
     batch = uplink_pb2.UplinkBatch(shard=0, gateway="g", entries=[entry])
     await frame.bus.publish(Outgoing(contracts.subject_of(batch), "1", batch.SerializeToString(), {}))
     await eventually(frame.notes, until=lambda notes: notes == ["large"])
+
+
+async def test_a_report_whose_body_is_lost_says_nothing(
+    fresh_nats_url: str, fresh_database_url: Callable[[str], str]
+) -> None:
+    """It is no report of emptiness: who wants to know of connections sees that something was lost, others nothing."""
+    lost: list[tuple[bool, bool]] = []
+
+    async def noted(notes: Notes, reports: Sequence[Report], now: datetime) -> Sequence[Effect]:
+        lost.extend((one.is_lost, one.has(HEALTH)) for one in reports)
+        return []
+
+    entry = make_report(UUID(int=1)).entry
+    entry.fields, entry.body_object = HEALTH, "nowhere"
+    other = make_report(UUID(int=2), opamp_pb2.AgentToServer(health={})).entry
+    batch = uplink_pb2.UplinkBatch(shard=0, gateway="g", entries=[entry, other])
+    for number, (wants_connections, expected) in enumerate(
+        [(True, [(True, False), (False, True)]), (False, [(False, True)])]
+    ):
+        routes = replace(ROUTES, reports=noted, wants_connections=wants_connections)
+        async with running(fresh_nats_url, fresh_database_url("agent_registry"), routes) as frame:
+            lost.clear()
+            await frame.bus.publish(Outgoing(contracts.subject_of(batch), f"{number}", batch.SerializeToString(), {}))
+            await eventually(lambda expected=expected: lost == expected)
+
+
+async def test_a_large_report_that_fails_is_put_aside_by_its_name(frame: Frame) -> None:
+    """A letter with its body would be too large for NATS, and everything would wait behind it."""
+    message = opamp_pb2.AgentToServer(
+        health=opamp_pb2.ComponentHealth(last_error="poison"), custom_message={"data": b"x" * 2_000_000}
+    )
+    await frame.bus.put_body(contracts.UPLINK_BODIES, "body-2", message.SerializeToString())
+    entry = make_report(UUID(int=1)).entry
+    entry.fields, entry.body_object = HEALTH, "body-2"
+    batch = uplink_pb2.UplinkBatch(shard=0, gateway="g", entries=[entry])
+    await frame.bus.publish(Outgoing(contracts.subject_of(batch), "1", batch.SerializeToString(), {}))
+    await eventually(lambda: frame.stored("DEAD_LETTERS"), until=lambda many: many == 1)
+    stored = await frame.bus.jetstream.get_last_msg("DEAD_LETTERS", "flowgate.dead-letters.v1.agent-registry")
+    letter = dead_letters_pb2.DeadLetter.FromString(stored.data or b"")
+    assert (letter.entry.body_object, letter.entry.agent_to_server) == ("body-2", b"")
+
+
+async def test_what_an_agent_says_never_is_too_much(frame: Frame) -> None:
+    """Errors of any length and with NUL become a fact that NATS and a text that PostgreSQL takes."""
+    await frame.publish("x" * 600_000, "no\0text", message_id="1")
+    notes = await eventually(frame.notes, until=lambda notes: len(notes) == 2)
+    assert (notes[0], len(notes[1])) == ("no\ufffdtext", opamp.MAX_TEXT)
+    await eventually(lambda: frame.stored("AGENT_EVENTS"), until=lambda many: many == 2)
+
+
+async def test_a_row_that_nats_never_takes_does_not_hold_up_the_others(frame: Frame) -> None:
+    """It is given up, loudly and counted; the relay goes on."""
+    connection = await asyncpg.connect(frame.database)
+    await connection.execute(
+        "INSERT INTO outbox (subject, message_id, headers, payload)"
+        " VALUES ('flowgate.evt.agent.v1.connected.x', 'large', '{}', decode(repeat('00', 1500000), 'hex'))"
+    )
+    await connection.close()
+    await frame.publish("a", message_id="1")
+    await eventually(lambda: frame.stored("AGENT_EVENTS"), until=lambda many: many == 1)
+    figures = await frame.figures()
+    assert figures['flowgate_dead_letters_total{consumer="agent-registry",stream="outbox"}'] == 1
 
 
 async def test_facts_carry_cloudevents_headers_and_their_order(frame: Frame) -> None:

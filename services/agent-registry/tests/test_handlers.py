@@ -16,6 +16,7 @@ from flowgate.agent.v1 import events_pb2 as facts
 from flowgate.rpc.v1 import agent_registry_pb2 as rpc
 from flowgate.uplink.v1 import desired_pb2, uplink_pb2
 from flowkit.errors import ConflictError, InvalidError, NotFoundError
+from flowkit.outbox import Desired
 from flowkit.testing import EXTENSION, SUPERVISOR, make_description, make_report, rolled_back
 from opamp.v1 import opamp_pb2
 
@@ -63,6 +64,32 @@ def listen(registry: Registry, until: datetime, since: datetime = NOW - timedelt
 async def listed(registry: Registry, **request: object) -> list[str]:
     answer = await handlers.list_gateways(registry, rpc.ListGatewaysRequest(**request), NOW)  # type: ignore[arg-type]
     return [gateway.name for gateway in answer.gateways]
+
+
+async def test_any_description_is_kept(registry: Registry) -> None:
+    """Whatever an agent says of itself: NUL, more than an index or a fact has room for, attributes without end."""
+    message = full_report("host\0" + "x" * 10_000)
+    for number in range(1000):
+        message.agent_description.non_identifying_attributes.add(key=f"{number}\0").value.string_value = "y" * 10_000
+    assert "AgentRegistered" in await report(registry, 1, message)
+    message.agent_description.non_identifying_attributes[0].value.string_value = "z" * 1_000_000
+    (told,) = await handlers.agents_reported(registry, [make_report(UUID(int=1), message, at=NOW)], NOW)
+    assert isinstance(told, facts.AgentDescriptionChanged) and told.ByteSize() < 900_000
+    answer = await handlers.get_gateway(registry, rpc.GetGatewayRequest(id=str(UUID(int=1))), NOW)
+    assert opamp_pb2.AgentDescription.FromString(answer.detail.agent_description) == message.agent_description
+
+
+async def test_an_agent_of_which_something_was_lost_is_asked_for_everything(registry: Registry) -> None:
+    """Item 44: what is known stays, and the wish for its full state ends with the next description, the same or not."""
+    await report(registry, 1, full_report("a"))
+    lost = make_report(UUID(int=1), at=NOW)
+    lost.is_lost, lost.entry.fields = True, 0
+    (wish,) = await handlers.agents_reported(registry, [lost], NOW)
+    assert isinstance(wish, Desired) and wish.state is not None and wish.facet == "state"
+    assert await handlers.standing(registry) == [wish]
+    assert await listed(registry, health=rpc.HEALTH_FILTER_HEALTHY) == ["otelcol@a"]
+    assert await report(registry, 1, full_report("a")) == ["Desired"]
+    assert await handlers.standing(registry) == []
 
 
 async def test_a_batch_is_written_and_read_back(registry: Registry) -> None:

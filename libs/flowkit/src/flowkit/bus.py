@@ -17,7 +17,7 @@ from nats.js.object_store import ObjectStore
 
 from flowgate.options.v1 import options_pb2
 from flowkit import contracts
-from flowkit.errors import NotFoundError, UnavailableError
+from flowkit.errors import NotFoundError, TooLargeError, UnavailableError
 from flowkit.telemetry import get_log
 
 log = get_log()
@@ -75,11 +75,14 @@ class Bus:
         """Store a message in JetStream; returns its sequence in the stream.
 
         Raises:
+            TooLargeError: it is larger than NATS takes.
             UnavailableError: JetStream did not confirm within `deadline` seconds.
         """
         headers = {**message.headers, "Nats-Msg-Id": message.message_id}
         try:
             ack = await self.jetstream.publish(message.subject, message.payload, timeout=deadline, headers=headers)
+        except nats.errors.MaxPayloadError as error:
+            raise TooLargeError(f"a message of {len(message.payload)} bytes is too large for NATS") from error
         except (nats.errors.Error, nats.js.errors.Error, TimeoutError) as error:
             raise UnavailableError(f"NATS JetStream did not take a message on {message.subject}: {error!r}") from error
         return int(ack.seq)

@@ -48,6 +48,10 @@ class UnavailableError(FlowGateError):
     title = "Temporarily unavailable"
 
 
+class TooLargeError(FlowGateError):
+    """A message is larger than NATS takes; it never will be taken."""
+
+
 def error_of(code: int, detail: str, extra: dict[str, Any]) -> FlowGateError:
     """The error that an answer with this code stands for; unknown codes are internal errors."""
     for kind in (NotFoundError, ConflictError, InvalidError, UnavailableError):

@@ -15,12 +15,16 @@ from flowkit import contracts, offsets, outbox, tracing
 from flowkit.bus import Bus, sequence_of
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.metrics import FrameMetrics
+from flowkit.opamp import clean_text
 from flowkit.reading import each_message
 from flowkit.telemetry import get_log
 
 log = get_log()
 
 Store = TypeVar("Store")
+
+_MAX_ERROR = 16_384  # characters in a dead letter
+_MAX_EVENT = 1_000_000 - 5 * _MAX_ERROR  # bytes of the event in it; NATS takes 1 MiB together with the rest
 
 EventHandler = Callable[[Store, Any, datetime], Awaitable[Sequence[outbox.Effect]]]
 """(store, fact, now) → effects."""
@@ -85,8 +89,8 @@ class Follower(Generic[Store]):
             service=self._service,
             stream=self._stream,
             stream_sequence=sequence,
-            error=repr(error),
-            event=message.data,
+            error=clean_text(repr(error), _MAX_ERROR),
+            event=message.data if len(message.data) <= _MAX_EVENT else b"",
             event_subject=message.subject,
         )
         async with self._database.transaction() as connection:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -10,6 +11,8 @@ from flowgate.agent.v1.events_pb2 import ManagementMode
 from opamp.v1 import anyvalue_pb2, opamp_pb2
 from opamp.v1.opamp_pb2 import AgentCapabilities
 
+MAX_TEXT = 65_536  # characters of an error; the whole output of a collector's validation fits
+_MAX_NAME, _MAX_VALUE, _MAX_ATTRIBUTES = 255, 4096, 128  # characters, characters, attributes of a description
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PREFIX = "AgentCapabilities_"
 _BITS = {
@@ -57,6 +60,14 @@ def uid_text(uid: bytes) -> str:
     return str(UUID(bytes=uid))
 
 
+def clean_text(text: str, limit: int = MAX_TEXT) -> str:
+    """What an agent says, as text that PostgreSQL takes (without NUL) and a fact has room for: no more than `limit`
+    characters. Everything that goes into a column of text or into a fact comes through here."""
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
 def attribute_text(value: anyvalue_pb2.AnyValue) -> str:
     """A value as text for search and display; lists and maps in JSON-like form."""
     kind = value.WhichOneof("value")
@@ -76,8 +87,11 @@ def attribute_text(value: anyvalue_pb2.AnyValue) -> str:
 
 
 def attributes(pairs: Iterable[anyvalue_pb2.KeyValue]) -> dict[str, str]:
-    """Attributes by name, values as text."""
-    return {pair.key: attribute_text(pair.value) for pair in pairs}
+    """The first attributes by name, values as text."""
+    return {
+        clean_text(pair.key, _MAX_NAME): clean_text(attribute_text(pair.value), _MAX_VALUE)
+        for pair in islice(pairs, _MAX_ATTRIBUTES)
+    }
 
 
 def time_of(unix_nano: int) -> datetime | None:

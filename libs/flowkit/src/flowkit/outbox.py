@@ -20,7 +20,7 @@ from flowgate.uplink.v1 import desired_pb2
 from flowkit import contracts, tracing
 from flowkit.bus import Bus, Outgoing
 from flowkit.db import TRANSIENT, Connection, Database
-from flowkit.errors import UnavailableError
+from flowkit.errors import TooLargeError, UnavailableError
 from flowkit.metrics import FrameMetrics
 from flowkit.telemetry import get_log
 from flowkit.tracing import Traced
@@ -168,6 +168,14 @@ class Relay:
         return len(rows)
 
     async def _publish_row(self, row: Outgoing) -> None:
+        """Publish a row. One that NATS will never take is given up: all the others wait behind it."""
+        try:
+            await self._publish_traced(row)
+        except TooLargeError as error:
+            log.error("outbox.too_large", subject=row.subject, message_id=row.message_id, error=str(error))
+            self._metrics.dead_letter("outbox")
+
+    async def _publish_traced(self, row: Outgoing) -> None:
         parent = row.headers.get(tracing.HEADER, "")
         if not tracing.is_sampled(parent):
             await self._bus.publish(row)

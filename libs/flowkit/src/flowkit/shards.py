@@ -19,6 +19,7 @@ from flowkit import offsets, outbox
 from flowkit.bus import Bus, sequence_of, shard_durable
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.metrics import FrameMetrics
+from flowkit.opamp import clean_text
 from flowkit.reading import each_message
 from flowkit.telemetry import get_log
 
@@ -161,7 +162,7 @@ class ShardConsumer(Generic[Store, Entry]):
             log.error("shard.dead_letter", stream=stream, instance_uid=agent, sequence=sequence, error=repr(error))
             letter = self._entries.letter(entry)
             letter.service, letter.stream = self._service, stream
-            letter.stream_sequence, letter.error = sequence, repr(error)
+            letter.stream_sequence, letter.error = sequence, clean_text(repr(error))
             await outbox.add(connection, self._service, [letter])
             self._metrics.dead_letter(stream)
             return []

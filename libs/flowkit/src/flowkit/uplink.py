@@ -5,16 +5,19 @@ from datetime import datetime
 from uuid import UUID
 
 from asyncpg.pgproto.pgproto import UUID as FastUUID  # a UUID in C, ten times faster to make
+from google.protobuf.message import Message
 
 from flowgate.uplink.v1 import dead_letters_pb2, uplink_pb2
 from flowkit import contracts
 from flowkit.bus import Bus
 from flowkit.errors import NotFoundError
-from flowkit.opamp import EPOCH, time_of
+from flowkit.opamp import EPOCH, clean_text, field_bit, time_of
 from flowkit.telemetry import get_log
 from opamp.v1 import opamp_pb2
 
 log = get_log()
+
+_HEALTH, _CONFIG_STATUS = field_bit("health"), field_bit("remote_config_status")
 
 
 class Report:
@@ -24,13 +27,15 @@ class Report:
         entry: the entry as the ingress wrote it.
         gateway: the ingress replica.
         uid: the agent.
+        is_lost: what the agent said is not there any more; only that it was there is known.
     """
 
-    __slots__ = ("_message", "_received_at", "entry", "gateway", "uid")
+    __slots__ = ("_message", "_received_at", "entry", "gateway", "is_lost", "uid")
 
     def __init__(self, entry: uplink_pb2.UplinkEntry, gateway: str) -> None:
         self.entry = entry
         self.gateway = gateway
+        self.is_lost = False
         self.uid: UUID = FastUUID(entry.instance_uid)
         self._received_at: datetime | None = None
         self._message: opamp_pb2.AgentToServer | None = None
@@ -63,14 +68,27 @@ class Report:
 
     @property
     def message(self) -> opamp_pb2.AgentToServer:
-        """What the agent said; parsed when first asked for. Empty for entries that are no message of the agent.
+        """What the agent said, its errors as `opamp.clean_text`; parsed when first asked for. Empty for entries that
+        are no message of the agent.
 
         Raises:
             google.protobuf.message.DecodeError: the bytes are damaged.
         """
         if self._message is None:
-            self._message = opamp_pb2.AgentToServer.FromString(self.entry.agent_to_server)
+            self._message = message = opamp_pb2.AgentToServer.FromString(self.entry.agent_to_server)
+            if self.entry.fields & _HEALTH:
+                _clean(message.health, "last_error", "status")
+            if self.entry.fields & _CONFIG_STATUS:
+                _clean(message.remote_config_status, "error_message")
         return self._message
+
+
+def _clean(message: Message, *names: str) -> None:
+    for name in names:
+        said = getattr(message, name)
+        text = clean_text(said)
+        if text is not said:
+            setattr(message, name, text)
 
 
 class Uplink:
@@ -101,7 +119,7 @@ class Uplink:
         self._wants_report = wants
 
     async def read(self, payload: bytes) -> list[Report]:
-        """The wanted reports of a batch, with their bodies."""
+        """The wanted reports of a batch, with their bodies. One whose body is lost says nothing any more."""
         batch = uplink_pb2.UplinkBatch.FromString(payload)
         reports = [Report(entry, batch.gateway) for entry in batch.entries if self._wants(entry)]
         for report in reports:
@@ -110,13 +128,17 @@ class Uplink:
                     body = await self._bus.get_body(contracts.UPLINK_BODIES, report.entry.body_object)
                 except NotFoundError as error:
                     log.error("uplink.body_lost", instance_uid=report.instance_uid, error=str(error))
-                    continue
+                    report.is_lost, report.entry.fields, body = True, 0, b""
                 report.entry.agent_to_server = body
+        reports = [one for one in reports if self._wants(one.entry)]
         return [one for one in reports if self._wants_report(one)] if self._wants_report is not None else reports
 
     def letter(self, entry: Report) -> dead_letters_pb2.DeadLetter:
-        """A report as a dead letter."""
-        return dead_letters_pb2.DeadLetter(entry=entry.entry)
+        """A report as a dead letter; a large body stays where it is, as long as it is kept there."""
+        letter = dead_letters_pb2.DeadLetter(entry=entry.entry)
+        if letter.entry.body_object:
+            letter.entry.ClearField("agent_to_server")
+        return letter
 
     def agent(self, entry: Report) -> str:
         """The agent that it is of."""

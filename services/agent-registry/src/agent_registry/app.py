@@ -53,7 +53,10 @@ def routes(settings: Settings) -> Routes[Registry]:
             (settings.sweep_seconds, enrollment_handlers.sweep_enrollment),
             (60.0, handlers.archive),
         ],
-        standing=[Standing(contracts.AGENT_CREDENTIALS, lambda key: True, enrollment_handlers.standing)],
+        standing=[
+            Standing(contracts.AGENT_CREDENTIALS, lambda key: True, enrollment_handlers.standing),
+            Standing(contracts.AGENT_DESIRED, lambda key: key.endswith(".state"), handlers.standing),
+        ],
         figures=metrics.figures,
     )
 

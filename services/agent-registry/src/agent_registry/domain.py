@@ -31,6 +31,7 @@ IDENTITY_ATTRIBUTES = (
 )
 USUAL_HEARTBEAT_SECONDS = 30  # that the settings on stale and offline agents are made for
 SILENCE = "silence"  # why an agent counts as gone of which no ingress said so
+MAX_IDENTITY = 512  # characters
 LOGS_PATH_ATTRIBUTE = "flowgate.supervisor.logs_path"
 
 TRANSPORTS = {uplink_pb2.TRANSPORT_WEBSOCKET: "websocket", uplink_pb2.TRANSPORT_HTTP: "http"}
@@ -126,7 +127,9 @@ def identity_key(attributes: dict[str, str]) -> str | None:
     """What an extension agent is recognised by at its next start; None when it tells no host and no service."""
     if not attributes.get("host.name") or not attributes.get("service.name"):
         return None
-    return "\x1f".join(attributes.get(name, "") for name in IDENTITY_ATTRIBUTES)
+    names = "\x1f".join(attributes.get(name, "") for name in IDENTITY_ATTRIBUTES)
+    # PostgreSQL's indexes have no room for long ones.
+    return names if len(names) <= MAX_IDENTITY else hashlib.sha256(names.encode()).hexdigest()
 
 
 def described(report: Report) -> dict[str, str]:
@@ -163,13 +166,20 @@ def apply(gateway: Gateway, report: Report) -> list[Effect]:
         effects += _health(gateway, report)
     if entry.fields & COMPONENTS:
         _components(gateway, report)
+    if report.is_lost:
+        gateway.description_hash = None  # whatever comes next is news
+        gateway.dirty |= Dirty.REST
+        effects.append(full_state_of(gateway.instance_uid))
+        return effects
     _seen(gateway, report)
     return effects
 
 
 def is_plain(report: Report) -> bool:
     """Whether a report tells of health at most, as nearly all do."""
-    return report.entry.kind == uplink_pb2.ENTRY_KIND_REPORT and not report.entry.fields & (DESCRIPTION | COMPONENTS)
+    if report.entry.kind != uplink_pb2.ENTRY_KIND_REPORT or report.is_lost:
+        return False
+    return not report.entry.fields & (DESCRIPTION | COMPONENTS)
 
 
 def only_health(gateway: Gateway | None, report: Report) -> bool:
@@ -232,7 +242,8 @@ def _registered(gateway: Gateway, report: Report) -> Sequence[Effect]:
 
 
 def full_state_of(instance_uid: UUID) -> Desired:
-    """The wish that an agent reports everything: it is known here by a compressed report only (item 44)."""
+    """The wish that an agent reports everything: it is known here by a compressed report only, or something that it
+    said was lost (item 44)."""
     wish = desired_pb2.DesiredState(id="full-state", full_state=desired_pb2.DesiredFullState())
     return Desired(str(instance_uid), "state", wish)
 
@@ -325,7 +336,7 @@ def _description(gateway: Gateway, report: Report) -> Sequence[Effect]:
     if digest == gateway.description_hash:
         return []
     before, after = gateway.attributes or {}, described(report)
-    is_first = gateway.description_hash is None
+    is_new = gateway.description_hash is None
     gateway.agent_description = body
     gateway.description_hash = digest
     gateway.attributes = after
@@ -339,7 +350,7 @@ def _description(gateway: Gateway, report: Report) -> Sequence[Effect]:
     names = [text for text in (gateway.agent_type, gateway.host_name) if text]
     gateway.default_name = "@".join(names) or str(gateway.instance_uid)
     gateway.dirty |= Dirty.REST
-    if is_first:
+    if is_new:
         return [Desired(str(gateway.instance_uid), "state", None)] if gateway.is_announced else []
     return [
         facts.AgentDescriptionChanged(

@@ -18,7 +18,7 @@ from flowgate.uplink.v1 import uplink_pb2
 from flowkit import opamp
 from flowkit.errors import ConflictError, InvalidError, NotFoundError
 from flowkit.opamp import timestamp
-from flowkit.outbox import Effect
+from flowkit.outbox import Desired, Effect
 from flowkit.rpc import Reply
 from flowkit.uplink import Report
 
@@ -125,6 +125,11 @@ async def supervisor_status_changed(
     status = MessageToDict(fact, preserving_proto_field_name=True)
     await registry.store.set_supervisor_status(UUID(fact.instance_uid), status)
     return []
+
+
+async def standing(registry: Registry) -> Sequence[Desired]:
+    """Who should be asked for the full state: see `flowkit.standing`."""
+    return [domain.full_state_of(uid) for uid in await registry.store.undescribed()]
 
 
 async def list_gateways(

@@ -336,6 +336,13 @@ class GatewayStore:
         )
         return [row["uid"] for row in rows]
 
+    async def undescribed(self) -> list[UUID]:
+        """Connected agents of which no description is known."""
+        rows = await self._connection.fetch(
+            "SELECT instance_uid FROM gateways WHERE is_connected AND description_hash IS NULL"
+        )
+        return [row["instance_uid"] for row in rows]
+
     async def silent(self, seen_before: datetime) -> list[UUID]:
         """Connected agents of which nothing is written since then, each being given the patience that is due to it."""
         rows = await self._connection.fetch(
