@@ -67,6 +67,7 @@ async def ask(notes: Notes, question: rpc.GetGatewayRequest, now: datetime) -> R
     }
     if question.id in errors:
         raise errors[question.id]
+    await notes.connection.fetchval("SELECT $1::text", question.id)
     wish = desired_pb2.DesiredState(id=question.id)
     detail = rpc.GatewayDetail(agent_description=b"x" * (2 * 1024 * 1024 if question.id == "large" else 1))
     credential = KvPut(contracts.AGENT_CREDENTIALS, "token", None if question.id == "revoked" else b"live")
@@ -350,6 +351,7 @@ async def test_errors_cross_the_bus_as_what_they_are(frame: Frame) -> None:
     assert (type(busy), busy.extra) == (ConflictError, {"capability": "X"})
     wrong = await error_of("wrong")
     assert wrong.extra["errors"] == [{"message": "m", "line": 1}]
+    assert "NUL" in (await error_of("a\0b")).detail
     broken = await error_of("broken")
     assert type(broken) is FlowGateError and "secret" not in broken.detail
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
+import asyncpg
 import nats.errors
 import nats.micro
 import orjson
@@ -37,6 +38,7 @@ Response = TypeVar("Response", bound=Message)
 MAX_INLINE = 512 * 1024  # bytes; larger ones go through the object store
 _BODY_HEADER = "Flowgate-Body-Object"
 _ERROR_CODE = "Nats-Service-Error-Code"
+_NUL = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
 _MAX_CONCURRENT = 64  # requests of one method worked on at a time
 
 
@@ -127,6 +129,8 @@ class RpcServer(Generic[Store]):
                 await request.respond(data, headers=headers)
             except DecodeError as error:
                 raise InvalidError(f"the request is no {kind.DESCRIPTOR.full_name}") from error
+            except _NUL as error:
+                raise InvalidError("a text of the request holds a NUL character; nothing here does") from error
             except TRANSIENT as error:
                 raise UnavailableError(f"{self._service} cannot reach its store: {error!r}") from error
         except FlowGateError as error:
