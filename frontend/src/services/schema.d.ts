@@ -3670,6 +3670,16 @@ export interface components {
              */
             is_running: boolean;
             /**
+             * Last Error
+             * @description Last error in its own log within a day, if its log comes here.
+             */
+            last_error: string | null;
+            /**
+             * Last Error At
+             * @description When it was logged.
+             */
+            last_error_at: string | null;
+            /**
              * Logs Path
              * @description Where its logs lie on the host, if it said so.
              */
@@ -3679,6 +3689,11 @@ export interface components {
              * @description When it started, as seen by its first message; null when that was not seen.
              */
             started_at: string | null;
+            /**
+             * Starts
+             * @description Starts seen since the supervisor is known.
+             */
+            starts: number | string;
             /**
              * Uptime Seconds
              * @description How long it has been running; null while it is offline or when its start was not seen.

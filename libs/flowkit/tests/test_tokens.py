@@ -26,13 +26,15 @@ def test_telemetry_token_is_good_for_its_agent_only() -> None:
     key, uid = os.urandom(32), os.urandom(16)
     token = tokens.telemetry_token(key, uid)
     assert tokens.telemetry_token(key, uid) == token
-    assert tokens.uid_of_telemetry_token(key, token) == uid
-    assert tokens.uid_of_telemetry_token(os.urandom(32), token) is None
-    forged = tokens.telemetry_token(key, os.urandom(16))[:-8] + token[-8:]
-    assert tokens.uid_of_telemetry_token(key, forged) is None
+    assert tokens.owner_of_telemetry_token(key, token) == (uid, tokens.BOOTSTRAP)
+    enrolled = tokens.telemetry_token(key, uid, "9b2c")
+    assert tokens.owner_of_telemetry_token(key, enrolled) == (uid, "9b2c") and enrolled != token
+    assert tokens.owner_of_telemetry_token(os.urandom(32), token) is None
+    forged = tokens.telemetry_token(key, os.urandom(16))[:36] + token[36:]
+    assert tokens.owner_of_telemetry_token(key, forged) is None
     assert tokens.redact(token) != token
 
 
 @pytest.mark.parametrize("token", ["", "fgt_", "fgt_%%%", "fgt_" + "A" * 40, "fge_" + "A" * 54])
 def test_refuses_what_is_no_telemetry_token(token: str) -> None:
-    assert tokens.uid_of_telemetry_token(b"k" * 32, token) is None
+    assert tokens.owner_of_telemetry_token(b"k" * 32, token) is None

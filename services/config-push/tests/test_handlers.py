@@ -340,3 +340,51 @@ async def test_secrets_of_a_reported_configuration_are_not_stored(push: ConfigPu
     assert (answer.reported_error, answer.delivery.error) == (f"cannot use {masked}", f"cannot use {masked}")
     row = await push.store.effective(UID)
     assert row is not None and b"hunter2" not in row["effective"] and token.encode() not in row["effective"]
+
+
+async def test_an_offer_that_is_not_answered_fails(push: ConfigPush) -> None:
+    """Item 98: a state of its own words, no storm of offers; an answer that comes late counts."""
+    await appear(push)
+    delivery, _ = await assign(push)
+    sent = uplink_pb2.Delivered(facet="config", id=delivery.delivery_id)
+    await report(push, opamp_pb2.AgentToServer(), kind=uplink_pb2.ENTRY_KIND_DELIVERED, delivered=sent)
+    assert await handlers.give_up_unanswered(push, NOW + timedelta(seconds=119)) == []
+    wish, fact = await handlers.give_up_unanswered(push, NOW + timedelta(seconds=121))
+    assert wish == Desired(str(UID), "config", None)
+    assert isinstance(fact, facts.DeliveryStateChanged) and fact.state == facts.DELIVERY_STATE_FAILED
+    assert "120 s" in fact.error
+    assert await handlers.give_up_unanswered(push, NOW + timedelta(seconds=122)) == []
+    await tell(push, Statuses.RemoteConfigStatuses_APPLIED, delivery.config_hash)
+    assert (await latest(push)).state == "applied"
+
+
+async def test_an_agent_that_never_answers_is_not_waited_for(push: ConfigPush) -> None:
+    """Item 92: without ReportsRemoteConfig an offer that was sent is all there is."""
+    await appear(push, SUPERVISOR & ~domain.REPORTS_REMOTE_CONFIG)
+    delivery, _ = await assign(push)
+    sent = uplink_pb2.Delivered(facet="config", id=delivery.delivery_id)
+    await report(push, opamp_pb2.AgentToServer(), kind=uplink_pb2.ENTRY_KIND_DELIVERED, delivered=sent)
+    assert await handlers.give_up_unanswered(push, NOW + timedelta(days=1)) == []
+
+
+@pytest.mark.parametrize(("state", "is_taken_back"), [("pending", True), ("offered", True), ("applying", False)])
+async def test_an_order_that_is_withdrawn_is_not_offered(push: ConfigPush, state: str, is_taken_back: bool) -> None:
+    """Unless the agent works on it already; a delivery by somebody else stays."""
+    kept = await handlers.keep_config(push, rpc.KeepConfigRequest(config=GOOD), NOW)
+    await appear(push)
+    operation_id = uuid4()
+    await handlers.push_ordered(push, ordered(operation_id, kept.config_hash), NOW)
+    delivery = await latest(push)
+    if state != "pending":
+        sent = uplink_pb2.Delivered(facet="config", id=str(delivery.delivery_id))
+        await report(push, opamp_pb2.AgentToServer(), kind=uplink_pb2.ENTRY_KIND_DELIVERED, delivered=sent)
+    if state == "applying":
+        await tell(push, Statuses.RemoteConfigStatuses_APPLYING, delivery.config_hash.hex())
+    other = supervisor_facts.ConfigPushWithdrawn(instance_uid=str(UID), operation_id=str(uuid4()), reason="late")
+    assert await handlers.push_withdrawn(push, other, NOW) == []
+    fact = supervisor_facts.ConfigPushWithdrawn(instance_uid=str(UID), operation_id=str(operation_id), reason="late")
+    effects = await handlers.push_withdrawn(push, fact, NOW)
+    assert (effects[:1] == [Desired(str(UID), "config", None)]) == is_taken_back
+    assert ((await latest(push)).state, (await latest(push)).error) == (
+        ("failed", "late") if is_taken_back else (state, "")
+    )

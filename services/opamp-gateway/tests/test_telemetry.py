@@ -176,6 +176,22 @@ async def test_without_a_credential_it_is_401(gateway, open_http: OpenAgent, uid
         assert response.headers["www-authenticate"].startswith("Bearer")
 
 
+async def test_own_telemetry_ends_with_the_token_that_the_agent_came_with(
+    gateway, enrollment, open_http: OpenAgent, uid: bytes
+) -> None:
+    """Items 117, 152: a revoked enrollment token takes with it what its agents were given."""
+    token_id = await enrollment.add(enrollment_token := tokens.mint(tokens.ENROLLMENT))
+    http = (await open_http(gateway, token=enrollment_token)).http
+    own = f"Bearer {tokens.telemetry_token(KEY, uid, token_id)}"
+
+    async def status() -> int:
+        return (await http.request(b"", path="/v1/logs", authorization=own)).status
+
+    await eventually(status, until=lambda code: code == 200)
+    await enrollment.revoke(token_id)
+    await eventually(status, until=lambda code: code == 401)
+
+
 async def test_what_is_no_export_request(client) -> None:
     """400 for what does not decode, 405, 415; the connection goes on where it can."""
     response = await client.request(b"\xff\xff", path="/v1/logs")

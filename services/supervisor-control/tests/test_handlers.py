@@ -7,18 +7,21 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from flowgate.agent.v1 import events_pb2 as agent_facts
 from flowgate.config.v1 import events_pb2 as config_facts
 from flowgate.rpc.v1 import supervisor_control_pb2 as rpc
 from flowgate.rpc.v1 import telemetry_pb2 as telemetry_rpc
 from flowgate.supervisor.v1 import events_pb2 as facts
-from flowgate.uplink.v1 import uplink_pb2
+from flowgate.uplink.v1 import telemetry_pb2, uplink_pb2
 from flowkit.errors import ConflictError, InvalidError, NotFoundError
+from flowkit.exports import Export
 from flowkit.opamp import timestamp
 from flowkit.outbox import Desired, Effect
 from flowkit.testing import EXTENSION, SUPERVISOR, make_description, make_report, rolled_back
 from opamp.v1 import opamp_pb2
+from supervisor_control.domain import policies
 from supervisor_control.handlers import supervisors as handlers
 from supervisor_control.handlers import telemetry
 from supervisor_control.handlers.control import Control
@@ -258,3 +261,61 @@ async def test_the_state_of_a_supervisor_tells_connection_and_crashes(control: C
     await report(control, opamp_pb2.AgentToServer(), kind=uplink_pb2.ENTRY_KIND_DISCONNECTED, reason=lost)
     answer = await handlers.get_supervisor(control, rpc.GetSupervisorRequest(instance_id=str(UID)), NOW)
     assert (answer.supervisor.is_connected, answer.supervisor.disconnect_reason) == (False, "the connection was lost")
+
+
+async def test_a_poller_that_comes_seldom_is_waited_for(control: Control) -> None:
+    """Item 135: a command outlives three of its intervals; on a WebSocket the interval does not matter."""
+    for transport, seconds in ((uplink_pb2.TRANSPORT_HTTP, 900), (uplink_pb2.TRANSPORT_WEBSOCKET, 120)):
+        await appear(control)
+        (supervisor,) = (await control.store.load([UID])).values()
+        supervisor.transport = handlers.TRANSPORTS[transport]
+        supervisor.connection = policies.Connection(heartbeat_interval_seconds=300).as_dict()
+        await control.store.save([supervisor])
+        await control.store.save_connections([supervisor])
+        command, effects = await restart(control)
+        wish = effects[0]
+        assert isinstance(wish, Desired) and wish.state is not None
+        assert wish.state.expires_at_unix_nano == (NOW + timedelta(seconds=seconds)).timestamp() * 1e9
+        assert await handlers.expire_commands(control, NOW + timedelta(seconds=seconds - 1)) == []
+        await handlers.expire_commands(control, NOW + timedelta(seconds=seconds + 1))
+        assert await state_of(control, command) == facts.COMMAND_STATE_EXPIRED
+
+
+async def test_a_restart_that_may_have_been_delivered_is_not_said_not_to_be(control: Control) -> None:
+    """Its ingress was killed before it could tell: the collector's new start is seen all the same."""
+    await appear(control)
+    command, _ = await restart(control)
+    await appear(control, started=START + 10**9)
+    await handlers.expire_commands(control, NOW + timedelta(seconds=121))
+    answer = await handlers.get_command(control, rpc.GetCommandRequest(command_id=command.command_id), NOW)
+    assert answer.command.state == facts.COMMAND_STATE_EXPIRED
+    assert "has started again" in answer.command.error
+
+
+async def test_of_a_supervisor_its_starts_and_own_errors_are_told(control: Control) -> None:
+    """Each process counts once, however often it reconnects; what FlowGate noted is no error of its own."""
+    began = NOW - timedelta(hours=1)
+    message = opamp_pb2.AgentToServer(capabilities=SUPERVISOR, health={"last_error": "exited unexpectedly"})
+    for number, (sequence_num, minutes) in enumerate([(0, 0), (5, 1), (0, 2)]):
+        message.sequence_num = sequence_num
+        await report(control, message, connection=UUID(int=number + 1), connected_at=began + timedelta(minutes=minutes))
+    export = telemetry_pb2.TelemetryEntry(
+        instance_uid=UID.bytes,
+        signal=telemetry_pb2.SIGNAL_LOGS,
+        received_at_unix_nano=int(NOW.timestamp() * 1e9),
+        export_request=ExportLogsServiceRequest(
+            resource_logs=[
+                {
+                    "resource": {"attributes": [{"key": "service.name", "value": {"string_value": "opampsupervisor"}}]},
+                    "scope_logs": [
+                        {"log_records": [{"severity_number": 17, "body": {"string_value": "cannot write"}}]}
+                    ],
+                }
+            ]
+        ).SerializeToString(),
+    )
+    await telemetry.exported(control, [Export(export)], NOW)
+    request = rpc.GetSupervisorRequest(instance_id=str(UID))
+    told = (await handlers.get_supervisor(control, request, NOW + timedelta(seconds=1))).supervisor
+    assert (told.supervisor_starts, told.supervisor_last_error) == (2, "cannot write")
+    assert told.last_error == "exited unexpectedly"

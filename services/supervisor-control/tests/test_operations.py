@@ -342,3 +342,24 @@ async def test_replicas_never_begin_more_than_there_is_room_for(fresh_database_u
         assert (states(now), most) == ({"succeeded": 60}, 5)
     finally:
         await database.close()
+
+
+async def test_a_push_without_an_outcome_is_taken_back(control: Control) -> None:
+    """The agent does not get it after the operation has said that it failed."""
+    operation, _ = await push(control, 1)
+    late = NOW + timedelta(seconds=181)
+    effects = await handlers.advance_operations(control, late)
+    (withdrawal,) = [one for one in effects if isinstance(one, facts.ConfigPushWithdrawn)]
+    assert (withdrawal.instance_uid, withdrawal.operation_id) == (str(UUID(int=1)), operation.operation_id)
+    assert "180 s" in withdrawal.reason
+    assert (await get(control, operation)).failed == 1
+    assert await handlers.advance_operations(control, late) == []
+
+
+async def test_a_restart_has_the_time_of_its_command(control: Control) -> None:
+    """That is longer for agents that poll seldom; the target ends with it."""
+    operation, _ = await begin(control, 1)
+    late = NOW + timedelta(seconds=1000)
+    assert await handlers.advance_operations(control, late) == []
+    await supervisors.expire_commands(control, late)
+    assert (await get(control, operation)).failed == 1

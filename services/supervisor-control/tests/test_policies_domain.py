@@ -136,11 +136,11 @@ def test_an_interval_no_policy_speaks_of_any_more_goes_back_to_the_usual() -> No
     assert domain.wanted(make_supervisor(connection=settings.as_dict()), DEFAULT, BASE) == settings
 
 
-def test_another_uid_needs_another_offer() -> None:
-    """Its telemetry token is made from the uid; a heartbeat alone is the same for all."""
-    assert BOTH.digest(UUID(int=1)) != BOTH.digest(UUID(int=2))
+def test_another_uid_or_token_needs_another_offer() -> None:
+    """The telemetry token is made from both; a heartbeat alone is the same for all."""
+    assert len({BOTH.digest(UUID(int=number), token) for number in (1, 2) for token in ("a", "b")}) == 4
     beat = Connection(heartbeat_interval_seconds=5)
-    assert beat.digest(UUID(int=1)) == beat.digest(UUID(int=2))
+    assert beat.digest(UUID(int=1), "a") == beat.digest(UUID(int=2), "b")
 
 
 def test_an_offer_in_words_says_whether_the_collector_restarts() -> None:

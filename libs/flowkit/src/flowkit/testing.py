@@ -20,7 +20,7 @@ import pytest
 
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit import bus as buses
-from flowkit import db, migrate
+from flowkit import db, migrate, tokens
 from flowkit.bus import Bus
 from flowkit.db import Connection
 from flowkit.embedded import EmbeddedNats, EmbeddedPostgres
@@ -232,7 +232,7 @@ def make_report(
         received_at_unix_nano=int(at.timestamp() * 1e9),
         transport=uplink_pb2.TRANSPORT_WEBSOCKET,
         remote_address="127.0.0.1:1234",
-        **changes,
+        **{"credential_id": tokens.BOOTSTRAP, **changes},
     )
     if kind == uplink_pb2.ENTRY_KIND_REPORT:
         entry.fields = fields

@@ -4,7 +4,7 @@
 |---|---|
 | `fga_` | the operator plane |
 | `fge_` | OpAMP, for agents that come into the fleet |
-| `fgt_` | own telemetry (OTLP) of one agent, nothing else |
+| `fgt_` | own telemetry (OTLP) of one agent, nothing else, as long as the enrollment token that it came with is good |
 | `fgm_` | /metrics of the services |
 """
 
@@ -13,8 +13,10 @@ import hashlib
 import hmac
 import re
 import secrets
+from typing import NamedTuple
 
 ADMIN, ENROLLMENT, TELEMETRY, METRICS = "fga_", "fge_", "fgt_", "fgm_"
+BOOTSTRAP = "bootstrap"  # id of the enrollment tokens in the ingress' own settings
 _SECRET_BYTES = 32
 _UID_BYTES, _MAC_BYTES = 16, 24
 
@@ -44,26 +46,41 @@ def redact_bytes(data: bytes) -> bytes:
     return _ISSUED_BYTES.sub(lambda found: found[0][:4] + b"*" * (len(found[0]) - 4), data)
 
 
-def telemetry_token(key: bytes, uid: bytes) -> str:
-    """The token with which the agent `uid` (16 bytes) sends its own telemetry.
+class TelemetryOwner(NamedTuple):
+    """Whose a telemetry token is.
+
+    Attributes:
+        uid: the agent, 16 bytes.
+        credential: id of the enrollment token that the agent came with; with that one this one ends.
+    """
+
+    uid: bytes
+    credential: str
+
+
+def telemetry_token(key: bytes, uid: bytes, credential: str = BOOTSTRAP) -> str:
+    """The token with which an agent sends its own telemetry.
 
     It is made from the key, so that nobody has to keep it, and it is the same each time, so that an offer that carries
     it is the same too.
     """
-    return TELEMETRY + base64.urlsafe_b64encode(uid + _mac(key, uid)).decode()
+    said = uid + credential.encode()
+    return TELEMETRY + base64.urlsafe_b64encode(_mac(key, said) + said).decode()
 
 
-def uid_of_telemetry_token(key: bytes, token: str) -> bytes | None:
-    """The agent whose telemetry token this is; None when it is none of this key."""
+def owner_of_telemetry_token(key: bytes, token: str) -> TelemetryOwner | None:
+    """Whose telemetry token this is; None when it is none of this key."""
     if not token.startswith(TELEMETRY):
         return None
     try:
         raw = base64.b64decode(token[len(TELEMETRY) :], altchars=b"-_", validate=True)
     except ValueError:
         return None
-    uid, mac = raw[:_UID_BYTES], raw[_UID_BYTES:]
-    return uid if len(mac) == _MAC_BYTES and hmac.compare_digest(mac, _mac(key, uid)) else None
+    mac, said = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+    if len(said) < _UID_BYTES or not hmac.compare_digest(mac, _mac(key, said)):
+        return None
+    return TelemetryOwner(said[:_UID_BYTES], said[_UID_BYTES:].decode())
 
 
-def _mac(key: bytes, uid: bytes) -> bytes:
-    return hmac.new(key, b"telemetry" + uid, hashlib.sha256).digest()[:_MAC_BYTES]
+def _mac(key: bytes, said: bytes) -> bytes:
+    return hmac.new(key, b"telemetry" + said, hashlib.sha256).digest()[:_MAC_BYTES]

@@ -39,6 +39,7 @@ STATUSES = {
     RemoteConfigStatuses.RemoteConfigStatuses_FAILED: "failed",
 }
 DONE = frozenset({"applied", "failed", "superseded"})
+NOT_TAKEN = frozenset({"pending", "offered"})
 
 
 @dataclass(frozen=True)

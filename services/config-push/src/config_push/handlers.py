@@ -242,6 +242,37 @@ async def push_ordered(push: ConfigPush, fact: supervisor_facts.ConfigPushOrdere
     return effects
 
 
+async def push_withdrawn(
+    push: ConfigPush, fact: supervisor_facts.ConfigPushWithdrawn, now: datetime
+) -> Sequence[Effect]:
+    """A bulk operation waits for a delivery no longer: unless the agent works on it, it is not offered any more."""
+    delivery_id = uuid5(UUID(fact.operation_id), fact.instance_uid)
+    delivery = (await push.store.latest([UUID(fact.instance_uid)])).get(UUID(fact.instance_uid))
+    if delivery is None or delivery.delivery_id != delivery_id or delivery.state not in domain.NOT_TAKEN:
+        return []
+    moved, effects = domain.moved(delivery, "failed", fact.reason, now)
+    await push.store.save_deliveries([moved])
+    return effects
+
+
+async def give_up_unanswered(push: ConfigPush, now: datetime) -> Sequence[Effect]:
+    """Agents that were offered a configuration, and report on configurations, but not on this one (item 98)."""
+    patience = timedelta(seconds=push.settings.answer_seconds)
+    reason = (
+        f"the agent has read the offer and not said for {patience.total_seconds():g} s what became of it; look at its"
+        " log, and send it again"
+    )
+    effects: list[Effect] = []
+    moved = []
+    for delivery in await push.store.unanswered(now - patience, domain.REPORTS_REMOTE_CONFIG):
+        failed, told = domain.moved(delivery, "failed", reason, now)
+        moved.append(failed)
+        effects += told
+    if moved:
+        await push.store.save_deliveries(moved)
+    return effects
+
+
 async def _check(push: ConfigPush, config: str) -> None:
     if len(config.encode()) > push.settings.max_config_bytes:
         raise InvalidError(f"the configuration is larger than {push.settings.max_config_bytes} bytes")

@@ -13,5 +13,7 @@ class Settings(OwnerSettings):
 
     max_config_bytes: int = Field(4 * 1024 * 1024, gt=0)
     """Largest configuration that is taken; an offer must stay below OpAMP's message limit."""
+    answer_seconds: float = Field(120.0, gt=0)
+    """An agent that has read an offer and says nothing of it for so long has failed to take it."""
     redeliveries_per_hour: int = Field(3, ge=0)
     """How often an agent that lost its configuration gets it again by itself."""

@@ -115,6 +115,17 @@ class ConfigStore:
         )
         return {row["instance_uid"]: Delivery(**dict(row.items())) for row in rows}
 
+    async def unanswered(self, offered_before: datetime, capability: int) -> list[Delivery]:
+        """Deliveries that were offered before then to agents with this capability, who said nothing of them; locked."""
+        rows = await self._connection.fetch(
+            f"SELECT {_DELIVERY} FROM deliveries d WHERE is_latest AND state = 'offered' AND updated_at < $1"
+            " AND EXISTS (SELECT FROM agents a WHERE a.instance_uid = d.instance_uid AND a.capabilities & $2 <> 0)"
+            " ORDER BY instance_uid FOR NO KEY UPDATE SKIP LOCKED",
+            offered_before,
+            capability,
+        )
+        return [Delivery(**dict(row.items())) for row in rows]
+
     async def unfinished(self) -> list[Delivery]:
         """Deliveries on their way, kept so until the transaction ends."""
         rows = await self._connection.fetch(

@@ -13,7 +13,6 @@ from opamp_gateway.mirror import Mirror
 log = get_log()
 
 _DIGEST_BYTES = 32
-BOOTSTRAP = "bootstrap"  # token_id of the setting's tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +40,16 @@ class Credentials:
         """Id of an enrollment token that is good at `now`, in nanoseconds since 1970: the same object each time."""
         digest = tokens.digest(token)
         if digest in self._bootstrap:
-            return BOOTSTRAP
+            return tokens.BOOTSTRAP
         known = self._by_digest.get(digest)
         return known.token_id if known is not None and not known.is_expired(now) else None
+
+    def is_good(self, token_id: str, now: int) -> bool:
+        """Whether what came with this enrollment token is still welcome."""
+        if token_id == tokens.BOOTSTRAP:
+            return bool(self._bootstrap)
+        known = self._by_id.get(token_id)
+        return known is not None and not known.is_expired(now)
 
     def expire(self, now: int) -> None:
         """Revoke what is over."""

@@ -238,7 +238,7 @@ class Delivery:
         if desired.hash == agent.offered_connection:
             return None, b""
         key = self._telemetry_key
-        token = tokens.telemetry_token(key, agent.uid) if key and desired.has_own_telemetry else ""
+        token = tokens.telemetry_token(key, agent.uid, agent.credential) if key and desired.has_own_telemetry else ""
         shared = replies.connection_settings(desired, agent.capabilities, token)
         agent.offered_connection = desired.hash
         loop = asyncio.get_running_loop()

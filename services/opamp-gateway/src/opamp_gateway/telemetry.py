@@ -117,12 +117,17 @@ class Telemetry:
         if not self._key:
             return export, (503, "own telemetry is off: the server has no telemetry key", self.retry_after())
         token = access.bearer_token(head)
-        owner = tokens.uid_of_telemetry_token(self._key, token)
-        if owner is None and self._credentials.token_id(token, time.time_ns()) is None:
+        owner = tokens.owner_of_telemetry_token(self._key, token)
+        now = time.time_ns()
+        if owner is None:
+            is_good = self._credentials.token_id(token, now) is not None
+        else:
+            is_good = self._credentials.is_good(owner.credential, now)
+        if not is_good:
             return export, (401, "a valid telemetry or enrollment token is needed", access.CHALLENGE)
         if self.is_draining or self.is_full:
             return export, (503, "busy, come again later", self.retry_after())
-        return Export(export.signal, export.is_json, owner), None
+        return Export(export.signal, export.is_json, owner.uid if owner is not None else None), None
 
     def retry_after(self) -> Headers:
         """When to come again, spread so that they do not come all at once."""

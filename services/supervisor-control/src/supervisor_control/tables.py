@@ -25,8 +25,11 @@ supervisors = sa.Table(
     sa.Column("updated_at", _time, nullable=False),
     sa.Column("labels", postgresql.JSONB, comment="of its gateway; null until the registry told"),
     sa.Column("supervisor_started_at", _time),
+    sa.Column("supervisor_starts", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("is_connected", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("disconnect_reason", sa.Text, nullable=False, server_default="", comment="empty while connected"),
+    sa.Column("transport", sa.Text, nullable=False, server_default="", comment="websocket or http"),
+    sa.Column("credential_id", sa.Text, nullable=False, server_default="", comment="of its enrollment token"),
     sa.Column(
         "history",
         postgresql.JSONB,

@@ -70,6 +70,12 @@ class SupervisorProcess(ApiModel):
     """When it started, as seen by its first message; null when that was not seen."""
     uptime_seconds: int | None
     """How long it has been running; null while it is offline or when its start was not seen."""
+    starts: int | str
+    """Starts seen since the supervisor is known."""
+    last_error: str | None
+    """Last error in its own log within a day, if its log comes here."""
+    last_error_at: str | None
+    """When it was logged."""
     logs_path: str | None
     """Where its logs lie on the host, if it said so."""
 
@@ -170,6 +176,9 @@ def supervisor_process_json(
         "is_running": is_running,
         "started_at": stamp(supervisor, "supervisor_started_at"),
         "uptime_seconds": uptime(supervisor, "supervisor_started_at", now) if is_running else None,
+        "starts": exact_number(supervisor.supervisor_starts),
+        "last_error": supervisor.supervisor_last_error or None,
+        "last_error_at": stamp(supervisor, "supervisor_last_error_at"),
         "logs_path": detail.supervisor_logs_path or None,
     }
 

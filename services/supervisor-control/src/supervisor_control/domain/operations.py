@@ -152,6 +152,17 @@ def order_of(operation: Operation, target: Target, at: datetime) -> Effect:
     return Traced(order, operation.traceparent, "operation push-config", operation.created_at, at)
 
 
+def withdrawal_of(operation: Operation, target: Target, reason: str, at: datetime) -> facts.ConfigPushWithdrawn:
+    """The word to config-push that one target is no longer waited for."""
+    return facts.ConfigPushWithdrawn(
+        instance_uid=str(target.instance_uid),
+        gateway_id=str(target.gateway_id or ""),
+        occurred_at=timestamp(at),
+        operation_id=str(operation.operation_id),
+        reason=f"{reason}; the bulk operation took it back",
+    )
+
+
 def outcome_of_command(command: Command) -> tuple[str, str] | None:
     """State and reason of the target that a command settles; None while it is open."""
     if command.state == "completed":

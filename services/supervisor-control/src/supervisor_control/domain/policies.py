@@ -73,7 +73,7 @@ class Connection:
     @cached_property
     def _ends(self) -> tuple[bytes, bytes]:
         """The lines that are hashed, before and behind the agent's uid; the same for all agents."""
-        lines = f"connection settings 1\nheartbeat {self.heartbeat_interval_seconds}".encode()
+        lines = f"connection settings 2\nheartbeat {self.heartbeat_interval_seconds}".encode()
         if not self.has_own_telemetry:
             return lines, b""
         triple = "".join(f"\n{name} {url}" for name, url in zip(_SIGNALS, self.triple, strict=True))
@@ -84,11 +84,11 @@ class Connection:
         """What the collector's own configuration comes from."""
         return self.own_logs_url, self.own_metrics_url, self.own_traces_url
 
-    def digest(self, uid: UUID) -> bytes:
-        """SHA-256 over the settings. The agent is in it, since its telemetry token is made from its uid: under a new
-        one it needs another offer."""
+    def digest(self, uid: UUID, credential_id: str) -> bytes:
+        """SHA-256 over the settings. The agent and its enrollment token are in it, since its telemetry token is made
+        from them: under new ones it needs another offer."""
         start, end = self._ends
-        return hashlib.sha256(start + uid.bytes + end if end else start).digest()
+        return hashlib.sha256(start + uid.bytes + credential_id.encode() + end if end else start).digest()
 
     def as_dict(self) -> dict[str, Any]:
         """For the store."""
@@ -180,7 +180,7 @@ def is_settled(supervisor: Supervisor, settings: Connection | None) -> bool:
     """Whether nothing has to be done for the agent to have these settings."""
     if settings is None:
         return supervisor.wanted_hash is None
-    digest = settings.digest(supervisor.instance_uid)
+    digest = settings.digest(supervisor.instance_uid, supervisor.credential_id)
     if digest == supervisor.connection_hash:
         return supervisor.wanted_hash is None
     return digest == supervisor.wanted_hash
@@ -205,7 +205,7 @@ def converge(supervisor: Supervisor, settings: Connection | None) -> list[Desire
     if is_settled(supervisor, settings):
         return []
     uid = str(supervisor.instance_uid)
-    digest = settings.digest(supervisor.instance_uid) if settings is not None else None
+    digest = settings.digest(supervisor.instance_uid, supervisor.credential_id) if settings is not None else None
     if settings is None or digest is None or digest == supervisor.connection_hash:
         supervisor.wanted_hash = supervisor.wanted_connection = None
         return [Desired(uid, FACET, None)]

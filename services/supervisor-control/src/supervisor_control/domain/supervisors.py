@@ -49,8 +49,11 @@ class Supervisor:
     last_error: str = ""
     last_error_at: datetime | None = None
     supervisor_started_at: datetime | None = None
+    supervisor_starts: int = 0
     is_connected: bool = False
     disconnect_reason: str = ""
+    transport: str = ""  # websocket or http
+    credential_id: str = ""  # of the enrollment token that it came with; empty until that is known
     history: dict[str, list[float]] = field(default_factory=dict)  # "starts", "crashes": seconds since 1970
     labels: dict[str, str] | None = None  # of its gateway; None until the registry told
     connection_hash: bytes | None = None
@@ -58,6 +61,11 @@ class Supervisor:
     offered_at: datetime | None = None
     wanted_hash: bytes | None = None
     wanted_connection: dict[str, Any] | None = None
+
+    @property
+    def heartbeat_seconds(self) -> int:
+        """The interval that it was offered last; 0 when none was."""
+        return int(self.connection["heartbeat_interval_seconds"]) if self.connection else 0
 
     def remember(self, what: str, at: datetime) -> None:
         """Note a start or a crash of the collector."""
@@ -184,6 +192,13 @@ def status_of(supervisor: Supervisor, loop: CrashLoop) -> facts.SupervisorStatus
     )
 
 
+def patience(supervisor: Supervisor | None, usual: timedelta) -> timedelta:
+    """How long to wait for an agent to come: one that polls may have been told to do so seldom."""
+    if supervisor is None or supervisor.transport != "http":
+        return usual
+    return max(usual, timedelta(seconds=3 * supervisor.heartbeat_seconds))
+
+
 def begin(command: Command) -> list[Effect]:
     """A new command: the wish for the agent and the fact for the others."""
     wish = desired_pb2.DesiredState(
@@ -252,6 +267,8 @@ def overdue(command: Command, supervisor: Supervisor | None, patience: timedelta
     """State and error of a command whose time is over: nobody came for it, nothing was seen of it, or the collector
     started and is not healthy."""
     if command.state == "pending":
+        if supervisor is not None and _has_restarted(command, supervisor):
+            return "expired", "the collector has started again since, but it is not known whether because of this"
         return "expired", "the agent did not come for it in time"
     within = f"within {patience.total_seconds():g} s"
     if supervisor is not None and _has_restarted(command, supervisor):

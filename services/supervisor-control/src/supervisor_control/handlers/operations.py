@@ -149,15 +149,15 @@ async def agent_renamed(control: Control, fact: agent_facts.AgentReidentified, n
 
 async def advance_operations(control: Control, now: datetime) -> Sequence[Effect]:
     """Go on with every operation: give up targets without an outcome, and begin what is due."""
-    patience = timedelta(seconds=control.settings.operation_target_seconds)
-    late = f"no outcome within {patience.total_seconds():g} s"
     effects: list[Effect] = []
     for operation in await control.operations.locked(await control.operations.unfinished()):
         commands = await control.operations.settled_commands(operation.operation_id)
         outcomes: dict[UUID, tuple[str, str]] = {}
-        for one in await control.operations.overdue(operation.operation_id, now - patience):
+        for one, reason in await _overdue(control, operation, now):
             if one.order_id is not None:
-                outcomes[one.order_id] = ("failed", late)
+                outcomes[one.order_id] = ("failed", reason)
+                if operation.action == "push_config":
+                    effects.append(domain.withdrawal_of(operation, one, reason, now))
         for command in commands:
             found = domain.outcome_of_command(command)
             if found is not None:
@@ -167,6 +167,19 @@ async def advance_operations(control: Control, now: datetime) -> Sequence[Effect
         elif domain.next_count(operation) or (operation.waiting and domain.is_stopped(operation)):
             effects += (await _advance(control, operation, now))[1]
     return effects
+
+
+async def _overdue(control: Control, operation: Operation, now: datetime) -> list[tuple[Target, str]]:
+    """Running targets without an outcome in the time that is due to each, and the words for it."""
+    usual = timedelta(seconds=control.settings.operation_target_seconds)
+    late = await control.operations.overdue(operation.operation_id, now - usual)
+    known = await control.store.load([one.instance_uid for one in late], lock=False) if late else {}
+    found = []
+    for one in late:
+        patience = supervisors.patience(known.get(one.instance_uid), usual)
+        if one.updated_at < now - patience:
+            found.append((one, f"no outcome within {patience.total_seconds():g} s"))
+    return found
 
 
 async def delete_old_operations(control: Control, now: datetime) -> Sequence[Effect]:
@@ -228,7 +241,8 @@ async def _restart(
 ) -> tuple[list[Target], list[Effect]]:
     """Begin a restart of each target, by the same command as a single one."""
     uids = [one.instance_uid for one in targets]
-    starts = await control.operations.collector_starts(uids)
+    known = await control.store.load(uids, lock=False)
+    usual = timedelta(seconds=control.settings.command_expiry_seconds)
     busy = await control.operations.with_open_command(uids)
     commands = {
         one.position: Command(
@@ -237,11 +251,11 @@ async def _restart(
             gateway_id=one.gateway_id,
             type="restart",
             state="pending",
-            collector_started_at=starts.get(one.instance_uid),
+            collector_started_at=known[one.instance_uid].collector_started_at if one.instance_uid in known else None,
             created_at=now,
             created_by=operation.created_by,
             updated_at=now,
-            expires_at=now + timedelta(seconds=control.settings.command_expiry_seconds),
+            expires_at=now + supervisors.patience(known.get(one.instance_uid), usual),
             traceparent=operation.traceparent,
         )
         for one in targets

@@ -39,13 +39,13 @@ class Settler:
 
 
 async def converge(control: Control, supervisors: Sequence[Supervisor]) -> list[Effect]:
-    """Bring agents to the settings that they should have, policies being held. Those whose labels are not known yet
-    wait: an offer by the wrong policy would restart their collectors twice."""
-    labelled = [one for one in supervisors if one.labels is not None]
-    if not labelled:
+    """Bring agents to the settings that they should have, policies being held. Those whose labels or enrollment token
+    are not known yet wait: another offer later would restart their collectors twice."""
+    known = [one for one in supervisors if one.labels is not None and one.credential_id]
+    if not known:
         return []
     settler = Settler(await control.policies.all(), control.settings.telemetry_url)
-    return [wish for one in labelled for wish in domain.converge(one, settler.wanted(one))]
+    return [wish for one in known for wish in domain.converge(one, settler.wanted(one))]
 
 
 async def standing(control: Control) -> Sequence[Desired]:
@@ -129,7 +129,7 @@ async def _apply(
             if domain.is_settled(one, settings):
                 continue
             due.append(one.instance_uid)
-            if settings is not None and settings.digest(one.instance_uid) != one.connection_hash:
+            if settings is not None and settings.digest(one.instance_uid, one.credential_id) != one.connection_hash:
                 told.offers += 1
                 told.restarts += domain.restarts(one, settings)
         if due and not dry_run:

@@ -22,7 +22,9 @@ from supervisor_control.handlers.control import Control
 from supervisor_control.handlers.policies import converge
 
 HEALTH = opamp.field_bit("health")
+TRANSPORTS = {uplink_pb2.TRANSPORT_WEBSOCKET: "websocket", uplink_pb2.TRANSPORT_HTTP: "http"}
 DESCRIPTION = opamp.field_bit("agent_description")
+OWN_ERRORS = timedelta(days=1)  # that far back a supervisor's own last error is looked for
 
 
 def concerns(report: Report) -> bool:
@@ -126,17 +128,20 @@ async def _known(control: Control, uids: Sequence[UUID], reports: Sequence[Repor
 
 def _is_new_here(supervisor: Supervisor, report: Report) -> bool:
     """Whether a report begins a connection or tells of other capabilities, so that offers are looked at again."""
-    if report.connected_at != supervisor.connected_at:
+    if report.connected_at != supervisor.connected_at or report.entry.credential_id != supervisor.credential_id:
         return True
     return report.message.capabilities not in (0, supervisor.capabilities)
 
 
 def _connected(supervisor: Supervisor, report: Report) -> None:
+    if not report.message.sequence_num and report.connected_at != supervisor.connected_at:
+        supervisor.supervisor_started_at = report.received_at
+        supervisor.supervisor_starts += 1
     supervisor.connected_at = report.connected_at
     supervisor.is_connected, supervisor.disconnect_reason = True, ""
+    supervisor.transport = TRANSPORTS.get(report.entry.transport, "")
+    supervisor.credential_id = report.entry.credential_id
     supervisor.capabilities = report.message.capabilities or supervisor.capabilities
-    if not report.message.sequence_num:
-        supervisor.supervisor_started_at = report.received_at
     if report.has(DESCRIPTION):
         supervisor.agent_description = report.message.agent_description.SerializeToString(deterministic=True)
 
@@ -211,7 +216,7 @@ async def request_restart(control: Control, request: rpc.RequestRestartRequest, 
         created_at=now,
         created_by=request.actor,
         updated_at=now,
-        expires_at=now + timedelta(seconds=control.settings.command_expiry_seconds),
+        expires_at=now + domain.patience(supervisor, timedelta(seconds=control.settings.command_expiry_seconds)),
         traceparent=tracing.traceparent(),
     )
     await control.store.add_command(command)
@@ -228,6 +233,10 @@ async def get_supervisor(
     if supervisor is None or not domain.is_kept(supervisor.capabilities):
         raise NotFoundError(f"no supervisor is known under the instance_id {uid}")
     (answer,) = await _answers(control, [supervisor], now)
+    error = await control.telemetry.last_error_of_supervisor(uid, now - OWN_ERRORS)
+    if error is not None:
+        answer.supervisor_last_error = error.body
+        answer.supervisor_last_error_at.FromDatetime(error.place.timestamp)
     return rpc.GetSupervisorResponse(supervisor=answer)
 
 
@@ -389,6 +398,7 @@ def _supervisor(
         command=_command(command) if command else None,
         updated_at=timestamp(supervisor.updated_at),
         supervisor_started_at=timestamp(supervisor.supervisor_started_at),
+        supervisor_starts=supervisor.supervisor_starts,
         is_connected=supervisor.is_connected,
         disconnect_reason=supervisor.disconnect_reason,
         recent_starts=loop.within(supervisor, "starts", now),

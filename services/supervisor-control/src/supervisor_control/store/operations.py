@@ -182,14 +182,6 @@ class OperationStore:
         )
         return int(done.rpartition(" ")[2])
 
-    async def collector_starts(self, instance_uids: Sequence[UUID]) -> dict[UUID, datetime | None]:
-        """When the collectors of these agents started, as far as it is known; not locked."""
-        rows = await self._connection.fetch(
-            "SELECT instance_uid, collector_started_at FROM supervisors WHERE instance_uid = ANY($1::uuid[])",
-            instance_uids,
-        )
-        return {row["instance_uid"]: row["collector_started_at"] for row in rows}
-
     async def with_open_command(self, instance_uids: Sequence[UUID]) -> set[UUID]:
         """Those of the agents that a command is under way for; not locked."""
         rows = await self._connection.fetch(
@@ -228,10 +220,11 @@ class OperationStore:
         return [Command(**dict(row.items())) for row in rows]
 
     async def overdue(self, operation_id: UUID, begun_before: datetime) -> list[Target]:
-        """Running targets that were begun before then."""
+        """Running targets that were begun before then, but for those whose command is open: that ends by itself."""
         rows = await self._connection.fetch(
-            f"SELECT {_TARGET_COLUMNS} FROM operation_targets WHERE operation_id = $1 AND state = 'running'"
-            " AND updated_at < $2",
+            f"SELECT {_TARGET_COLUMNS} FROM operation_targets t WHERE operation_id = $1 AND state = 'running'"
+            " AND updated_at < $2 AND NOT EXISTS (SELECT FROM commands c WHERE c.command_id = t.order_id"
+            " AND c.state IN ('pending', 'delivered'))",
             operation_id,
             begun_before,
         )

@@ -12,8 +12,8 @@ from supervisor_control.domain.supervisors import Supervisor
 
 _POLICY = "name, selector, own_logs, own_metrics, own_traces, heartbeat_interval_seconds, updated_at, updated_by"
 _LIGHT = (
-    "instance_uid, capabilities, connected_at, updated_at, labels, connection_hash, connection, offered_at,"
-    " wanted_hash, wanted_connection"
+    "instance_uid, capabilities, connected_at, updated_at, credential_id, labels, connection_hash, connection,"
+    " offered_at, wanted_hash, wanted_connection"
 )
 _LOCK = "hashtext(current_schema() || ':policies')"
 _PAGE = 2000  # agents looked at at once
@@ -75,7 +75,7 @@ class PolicyStore:
         while True:
             rows = await self._connection.fetch(
                 f"SELECT {_LIGHT} FROM supervisors WHERE instance_uid > $1 AND labels IS NOT NULL"
-                " AND capabilities & $2 <> 0 ORDER BY instance_uid LIMIT $3",
+                " AND credential_id <> '' AND capabilities & $2 <> 0 ORDER BY instance_uid LIMIT $3",
                 after,
                 signed(OFFERABLE),
                 _PAGE,

@@ -24,8 +24,11 @@ _SUPERVISOR = {
     "last_error_at": "timestamptz",
     "updated_at": "timestamptz",
     "supervisor_started_at": "timestamptz",
+    "supervisor_starts": "bigint",
     "is_connected": "boolean",
     "disconnect_reason": "text",
+    "transport": "text",
+    "credential_id": "text",
     "history": "jsonb",
 }
 _CONNECTION = {

@@ -21,6 +21,7 @@ TABLE = "agent_logs"
 _COLUMNS = ("partition_at", "transaction_id", "instance_uid", *LogRow._fields)
 _SELECTED = "timestamp, id, transaction_id, severity_number, source, scope, body, attributes::text AS attributes_json"
 _EXAMINED = 20_000  # records that a page looks at; with a rare text the page ends there, empty or not
+_LATEST = 50  # errors among which the supervisor's own are looked for
 _NUMBERS = {"INFO": 9, "WARN": 13, "ERROR": 17}
 _AFTER_ALL = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -70,6 +71,12 @@ class TelemetryStore:
             for span in await self._spans(uid)
         ]
         return merged(pages, limit, key=lambda place: (place.timestamp, place.id), is_descending=True)
+
+    async def last_error_of_supervisor(self, uid: UUID, since: datetime) -> StoredRecord | None:
+        """The last error in a supervisor's own log; what FlowGate noted of it is none."""
+        wanted = Wanted(since=since, min_severity_number=_NUMBERS["ERROR"], source="supervisor")
+        page = await self.newest_first(uid, wanted, None, _LATEST)
+        return next((one for one in page.records if "event" not in orjson.loads(one.attributes_json)), None)
 
     async def oldest_first(self, uid: UUID, wanted: Wanted, behind: Place, limit: int) -> Page:
         """A page of what was committed behind a place, in that order; at its end `next` is where to go on.

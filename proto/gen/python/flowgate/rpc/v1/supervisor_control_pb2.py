@@ -27,7 +27,7 @@ from flowgate.supervisor.v1 import events_pb2 as flowgate_dot_supervisor_dot_v1_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(flowgate/rpc/v1/supervisor_control.proto\x12\x0f\x66lowgate.rpc.v1\x1a!flowgate/options/v1/options.proto\x1a#flowgate/supervisor/v1/events.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf9\x04\n\nSupervisor\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63ollector_state\x18\x03 \x01(\t\x12\x38\n\x14\x63ollector_started_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63ollector_starts\x18\x05 \x01(\x04\x12\x12\n\nlast_error\x18\x06 \x01(\t\x12\x31\n\rlast_error_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x63\x61pabilities\x18\x08 \x01(\x04\x12\x19\n\x11\x61gent_description\x18\t \x01(\x0c\x12)\n\x07\x63ommand\x18\n \x01(\x0b\x32\x18.flowgate.rpc.v1.Command\x12.\n\nupdated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x15supervisor_started_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cis_connected\x18\r \x01(\x08\x12\x19\n\x11\x64isconnect_reason\x18\x0e \x01(\t\x12\x15\n\rrecent_starts\x18\x0f \x01(\r\x12\x16\n\x0erecent_crashes\x18\x10 \x01(\r\x12\x18\n\x10is_crash_looping\x18\x11 \x01(\x08\x12\x1c\n\x14\x63rash_window_seconds\x18\x12 \x01(\r\x12=\n\x13\x63onnection_settings\x18\x13 \x01(\x0b\x32 .flowgate.rpc.v1.ConnectionStateJ\x04\x08\x02\x10\x03\"\xe5\x01\n\x0f\x43onnectionState\x12\r\n\x05state\x18\x01 \x01(\t\x12\x10\n\x08own_logs\x18\x02 \x01(\x08\x12\x13\n\x0bown_metrics\x18\x03 \x01(\x08\x12\x12\n\nown_traces\x18\x04 \x01(\x08\x12\"\n\x1aheartbeat_interval_seconds\x18\x05 \x01(\r\x12\x34\n\x10last_received_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\noffered_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x94\x02\n\x07\x43ommand\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x33\n\x05state\x18\x04 \x01(\x0e\x32$.flowgate.supervisor.v1.CommandState\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"+\n\x14GetSupervisorRequest\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\"H\n\x15GetSupervisorResponse\x12/\n\nsupervisor\x18\x01 \x01(\x0b\x32\x1b.flowgate.rpc.v1.Supervisor\".\n\x16ListSupervisorsRequest\x12\x14\n\x0cinstance_ids\x18\x01 \x03(\t\"K\n\x17ListSupervisorsResponse\x12\x30\n\x0bsupervisors\x18\x01 \x03(\x0b\x32\x1b.flowgate.rpc.v1.Supervisor\"\x1d\n\x1bGetSupervisorSummaryRequest\"\xcf\x01\n\x1cGetSupervisorSummaryResponse\x12_\n\x12\x62y_collector_state\x18\x01 \x03(\x0b\x32\x43.flowgate.rpc.v1.GetSupervisorSummaryResponse.ByCollectorStateEntry\x12\x15\n\rcrash_looping\x18\x02 \x03(\t\x1a\x37\n\x15\x42yCollectorStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"O\n\x15RequestRestartRequest\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\"C\n\x16RequestRestartResponse\x12)\n\x07\x63ommand\x18\x01 \x01(\x0b\x32\x18.flowgate.rpc.v1.Command\"\'\n\x11GetCommandRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\"?\n\x12GetCommandResponse\x12)\n\x07\x63ommand\x18\x01 \x01(\x0b\x32\x18.flowgate.rpc.v1.Command2\xa8\x06\n\x11SupervisorControl\x12\x95\x01\n\rGetSupervisor\x12%.flowgate.rpc.v1.GetSupervisorRequest\x1a&.flowgate.rpc.v1.GetSupervisorResponse\"5\x9a\xb5\x18\x31\x66lowgate.rpc.supervisor-control.v1.get-supervisor\x12\x9d\x01\n\x0fListSupervisors\x12\'.flowgate.rpc.v1.ListSupervisorsRequest\x1a(.flowgate.rpc.v1.ListSupervisorsResponse\"7\x9a\xb5\x18\x33\x66lowgate.rpc.supervisor-control.v1.list-supervisors\x12\xb2\x01\n\x14GetSupervisorSummary\x12,.flowgate.rpc.v1.GetSupervisorSummaryRequest\x1a-.flowgate.rpc.v1.GetSupervisorSummaryResponse\"=\x9a\xb5\x18\x39\x66lowgate.rpc.supervisor-control.v1.get-supervisor-summary\x12\x99\x01\n\x0eRequestRestart\x12&.flowgate.rpc.v1.RequestRestartRequest\x1a\'.flowgate.rpc.v1.RequestRestartResponse\"6\x9a\xb5\x18\x32\x66lowgate.rpc.supervisor-control.v1.request-restart\x12\x89\x01\n\nGetCommand\x12\".flowgate.rpc.v1.GetCommandRequest\x1a#.flowgate.rpc.v1.GetCommandResponse\"2\x9a\xb5\x18.flowgate.rpc.supervisor-control.v1.get-commandb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(flowgate/rpc/v1/supervisor_control.proto\x12\x0f\x66lowgate.rpc.v1\x1a!flowgate/options/v1/options.proto\x1a#flowgate/supervisor/v1/events.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf1\x05\n\nSupervisor\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63ollector_state\x18\x03 \x01(\t\x12\x38\n\x14\x63ollector_started_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63ollector_starts\x18\x05 \x01(\x04\x12\x12\n\nlast_error\x18\x06 \x01(\t\x12\x31\n\rlast_error_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x63\x61pabilities\x18\x08 \x01(\x04\x12\x19\n\x11\x61gent_description\x18\t \x01(\x0c\x12)\n\x07\x63ommand\x18\n \x01(\x0b\x32\x18.flowgate.rpc.v1.Command\x12.\n\nupdated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x15supervisor_started_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cis_connected\x18\r \x01(\x08\x12\x19\n\x11\x64isconnect_reason\x18\x0e \x01(\t\x12\x15\n\rrecent_starts\x18\x0f \x01(\r\x12\x16\n\x0erecent_crashes\x18\x10 \x01(\r\x12\x18\n\x10is_crash_looping\x18\x11 \x01(\x08\x12\x1c\n\x14\x63rash_window_seconds\x18\x12 \x01(\r\x12=\n\x13\x63onnection_settings\x18\x13 \x01(\x0b\x32 .flowgate.rpc.v1.ConnectionState\x12\x19\n\x11supervisor_starts\x18\x14 \x01(\x04\x12\x1d\n\x15supervisor_last_error\x18\x15 \x01(\t\x12<\n\x18supervisor_last_error_at\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.TimestampJ\x04\x08\x02\x10\x03\"\xe5\x01\n\x0f\x43onnectionState\x12\r\n\x05state\x18\x01 \x01(\t\x12\x10\n\x08own_logs\x18\x02 \x01(\x08\x12\x13\n\x0bown_metrics\x18\x03 \x01(\x08\x12\x12\n\nown_traces\x18\x04 \x01(\x08\x12\"\n\x1aheartbeat_interval_seconds\x18\x05 \x01(\r\x12\x34\n\x10last_received_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\noffered_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x94\x02\n\x07\x43ommand\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x33\n\x05state\x18\x04 \x01(\x0e\x32$.flowgate.supervisor.v1.CommandState\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"+\n\x14GetSupervisorRequest\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\"H\n\x15GetSupervisorResponse\x12/\n\nsupervisor\x18\x01 \x01(\x0b\x32\x1b.flowgate.rpc.v1.Supervisor\".\n\x16ListSupervisorsRequest\x12\x14\n\x0cinstance_ids\x18\x01 \x03(\t\"K\n\x17ListSupervisorsResponse\x12\x30\n\x0bsupervisors\x18\x01 \x03(\x0b\x32\x1b.flowgate.rpc.v1.Supervisor\"\x1d\n\x1bGetSupervisorSummaryRequest\"\xcf\x01\n\x1cGetSupervisorSummaryResponse\x12_\n\x12\x62y_collector_state\x18\x01 \x03(\x0b\x32\x43.flowgate.rpc.v1.GetSupervisorSummaryResponse.ByCollectorStateEntry\x12\x15\n\rcrash_looping\x18\x02 \x03(\t\x1a\x37\n\x15\x42yCollectorStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"O\n\x15RequestRestartRequest\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\"C\n\x16RequestRestartResponse\x12)\n\x07\x63ommand\x18\x01 \x01(\x0b\x32\x18.flowgate.rpc.v1.Command\"\'\n\x11GetCommandRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\"?\n\x12GetCommandResponse\x12)\n\x07\x63ommand\x18\x01 \x01(\x0b\x32\x18.flowgate.rpc.v1.Command2\xa8\x06\n\x11SupervisorControl\x12\x95\x01\n\rGetSupervisor\x12%.flowgate.rpc.v1.GetSupervisorRequest\x1a&.flowgate.rpc.v1.GetSupervisorResponse\"5\x9a\xb5\x18\x31\x66lowgate.rpc.supervisor-control.v1.get-supervisor\x12\x9d\x01\n\x0fListSupervisors\x12\'.flowgate.rpc.v1.ListSupervisorsRequest\x1a(.flowgate.rpc.v1.ListSupervisorsResponse\"7\x9a\xb5\x18\x33\x66lowgate.rpc.supervisor-control.v1.list-supervisors\x12\xb2\x01\n\x14GetSupervisorSummary\x12,.flowgate.rpc.v1.GetSupervisorSummaryRequest\x1a-.flowgate.rpc.v1.GetSupervisorSummaryResponse\"=\x9a\xb5\x18\x39\x66lowgate.rpc.supervisor-control.v1.get-supervisor-summary\x12\x99\x01\n\x0eRequestRestart\x12&.flowgate.rpc.v1.RequestRestartRequest\x1a\'.flowgate.rpc.v1.RequestRestartResponse\"6\x9a\xb5\x18\x32\x66lowgate.rpc.supervisor-control.v1.request-restart\x12\x89\x01\n\nGetCommand\x12\".flowgate.rpc.v1.GetCommandRequest\x1a#.flowgate.rpc.v1.GetCommandResponse\"2\x9a\xb5\x18.flowgate.rpc.supervisor-control.v1.get-commandb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,33 +47,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUPERVISORCONTROL'].methods_by_name['GetCommand']._loaded_options = None
   _globals['_SUPERVISORCONTROL'].methods_by_name['GetCommand']._serialized_options = b'\232\265\030.flowgate.rpc.supervisor-control.v1.get-command'
   _globals['_SUPERVISOR']._serialized_start=167
-  _globals['_SUPERVISOR']._serialized_end=800
-  _globals['_CONNECTIONSTATE']._serialized_start=803
-  _globals['_CONNECTIONSTATE']._serialized_end=1032
-  _globals['_COMMAND']._serialized_start=1035
-  _globals['_COMMAND']._serialized_end=1311
-  _globals['_GETSUPERVISORREQUEST']._serialized_start=1313
-  _globals['_GETSUPERVISORREQUEST']._serialized_end=1356
-  _globals['_GETSUPERVISORRESPONSE']._serialized_start=1358
-  _globals['_GETSUPERVISORRESPONSE']._serialized_end=1430
-  _globals['_LISTSUPERVISORSREQUEST']._serialized_start=1432
-  _globals['_LISTSUPERVISORSREQUEST']._serialized_end=1478
-  _globals['_LISTSUPERVISORSRESPONSE']._serialized_start=1480
-  _globals['_LISTSUPERVISORSRESPONSE']._serialized_end=1555
-  _globals['_GETSUPERVISORSUMMARYREQUEST']._serialized_start=1557
-  _globals['_GETSUPERVISORSUMMARYREQUEST']._serialized_end=1586
-  _globals['_GETSUPERVISORSUMMARYRESPONSE']._serialized_start=1589
-  _globals['_GETSUPERVISORSUMMARYRESPONSE']._serialized_end=1796
-  _globals['_GETSUPERVISORSUMMARYRESPONSE_BYCOLLECTORSTATEENTRY']._serialized_start=1741
-  _globals['_GETSUPERVISORSUMMARYRESPONSE_BYCOLLECTORSTATEENTRY']._serialized_end=1796
-  _globals['_REQUESTRESTARTREQUEST']._serialized_start=1798
-  _globals['_REQUESTRESTARTREQUEST']._serialized_end=1877
-  _globals['_REQUESTRESTARTRESPONSE']._serialized_start=1879
-  _globals['_REQUESTRESTARTRESPONSE']._serialized_end=1946
-  _globals['_GETCOMMANDREQUEST']._serialized_start=1948
-  _globals['_GETCOMMANDREQUEST']._serialized_end=1987
-  _globals['_GETCOMMANDRESPONSE']._serialized_start=1989
-  _globals['_GETCOMMANDRESPONSE']._serialized_end=2052
-  _globals['_SUPERVISORCONTROL']._serialized_start=2055
-  _globals['_SUPERVISORCONTROL']._serialized_end=2863
+  _globals['_SUPERVISOR']._serialized_end=920
+  _globals['_CONNECTIONSTATE']._serialized_start=923
+  _globals['_CONNECTIONSTATE']._serialized_end=1152
+  _globals['_COMMAND']._serialized_start=1155
+  _globals['_COMMAND']._serialized_end=1431
+  _globals['_GETSUPERVISORREQUEST']._serialized_start=1433
+  _globals['_GETSUPERVISORREQUEST']._serialized_end=1476
+  _globals['_GETSUPERVISORRESPONSE']._serialized_start=1478
+  _globals['_GETSUPERVISORRESPONSE']._serialized_end=1550
+  _globals['_LISTSUPERVISORSREQUEST']._serialized_start=1552
+  _globals['_LISTSUPERVISORSREQUEST']._serialized_end=1598
+  _globals['_LISTSUPERVISORSRESPONSE']._serialized_start=1600
+  _globals['_LISTSUPERVISORSRESPONSE']._serialized_end=1675
+  _globals['_GETSUPERVISORSUMMARYREQUEST']._serialized_start=1677
+  _globals['_GETSUPERVISORSUMMARYREQUEST']._serialized_end=1706
+  _globals['_GETSUPERVISORSUMMARYRESPONSE']._serialized_start=1709
+  _globals['_GETSUPERVISORSUMMARYRESPONSE']._serialized_end=1916
+  _globals['_GETSUPERVISORSUMMARYRESPONSE_BYCOLLECTORSTATEENTRY']._serialized_start=1861
+  _globals['_GETSUPERVISORSUMMARYRESPONSE_BYCOLLECTORSTATEENTRY']._serialized_end=1916
+  _globals['_REQUESTRESTARTREQUEST']._serialized_start=1918
+  _globals['_REQUESTRESTARTREQUEST']._serialized_end=1997
+  _globals['_REQUESTRESTARTRESPONSE']._serialized_start=1999
+  _globals['_REQUESTRESTARTRESPONSE']._serialized_end=2066
+  _globals['_GETCOMMANDREQUEST']._serialized_start=2068
+  _globals['_GETCOMMANDREQUEST']._serialized_end=2107
+  _globals['_GETCOMMANDRESPONSE']._serialized_start=2109
+  _globals['_GETCOMMANDRESPONSE']._serialized_end=2172
+  _globals['_SUPERVISORCONTROL']._serialized_start=2175
+  _globals['_SUPERVISORCONTROL']._serialized_end=2983
 # @@protoc_insertion_point(module_scope)

@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Supervisor(_message.Message):
-    __slots__ = ("instance_id", "collector_state", "collector_started_at", "collector_starts", "last_error", "last_error_at", "capabilities", "agent_description", "command", "updated_at", "supervisor_started_at", "is_connected", "disconnect_reason", "recent_starts", "recent_crashes", "is_crash_looping", "crash_window_seconds", "connection_settings")
+    __slots__ = ("instance_id", "collector_state", "collector_started_at", "collector_starts", "last_error", "last_error_at", "capabilities", "agent_description", "command", "updated_at", "supervisor_started_at", "is_connected", "disconnect_reason", "recent_starts", "recent_crashes", "is_crash_looping", "crash_window_seconds", "connection_settings", "supervisor_starts", "supervisor_last_error", "supervisor_last_error_at")
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
     COLLECTOR_STATE_FIELD_NUMBER: _ClassVar[int]
     COLLECTOR_STARTED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,9 @@ class Supervisor(_message.Message):
     IS_CRASH_LOOPING_FIELD_NUMBER: _ClassVar[int]
     CRASH_WINDOW_SECONDS_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    SUPERVISOR_STARTS_FIELD_NUMBER: _ClassVar[int]
+    SUPERVISOR_LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    SUPERVISOR_LAST_ERROR_AT_FIELD_NUMBER: _ClassVar[int]
     instance_id: str
     collector_state: str
     collector_started_at: _timestamp_pb2.Timestamp
@@ -49,7 +52,10 @@ class Supervisor(_message.Message):
     is_crash_looping: bool
     crash_window_seconds: int
     connection_settings: ConnectionState
-    def __init__(self, instance_id: _Optional[str] = ..., collector_state: _Optional[str] = ..., collector_started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collector_starts: _Optional[int] = ..., last_error: _Optional[str] = ..., last_error_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., capabilities: _Optional[int] = ..., agent_description: _Optional[bytes] = ..., command: _Optional[_Union[Command, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., supervisor_started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_connected: _Optional[bool] = ..., disconnect_reason: _Optional[str] = ..., recent_starts: _Optional[int] = ..., recent_crashes: _Optional[int] = ..., is_crash_looping: _Optional[bool] = ..., crash_window_seconds: _Optional[int] = ..., connection_settings: _Optional[_Union[ConnectionState, _Mapping]] = ...) -> None: ...
+    supervisor_starts: int
+    supervisor_last_error: str
+    supervisor_last_error_at: _timestamp_pb2.Timestamp
+    def __init__(self, instance_id: _Optional[str] = ..., collector_state: _Optional[str] = ..., collector_started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., collector_starts: _Optional[int] = ..., last_error: _Optional[str] = ..., last_error_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., capabilities: _Optional[int] = ..., agent_description: _Optional[bytes] = ..., command: _Optional[_Union[Command, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., supervisor_started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_connected: _Optional[bool] = ..., disconnect_reason: _Optional[str] = ..., recent_starts: _Optional[int] = ..., recent_crashes: _Optional[int] = ..., is_crash_looping: _Optional[bool] = ..., crash_window_seconds: _Optional[int] = ..., connection_settings: _Optional[_Union[ConnectionState, _Mapping]] = ..., supervisor_starts: _Optional[int] = ..., supervisor_last_error: _Optional[str] = ..., supervisor_last_error_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ConnectionState(_message.Message):
     __slots__ = ("state", "own_logs", "own_metrics", "own_traces", "heartbeat_interval_seconds", "last_received_at", "offered_at")

@@ -132,3 +132,17 @@ class ConfigPushOrdered(_message.Message):
     config_hash: str
     actor: str
     def __init__(self, instance_uid: _Optional[str] = ..., gateway_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., operation_id: _Optional[str] = ..., config_hash: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
+
+class ConfigPushWithdrawn(_message.Message):
+    __slots__ = ("instance_uid", "gateway_id", "occurred_at", "operation_id", "reason")
+    INSTANCE_UID_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_ID_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    instance_uid: str
+    gateway_id: str
+    occurred_at: _timestamp_pb2.Timestamp
+    operation_id: str
+    reason: str
+    def __init__(self, instance_uid: _Optional[str] = ..., gateway_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., operation_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
