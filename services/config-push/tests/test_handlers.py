@@ -117,6 +117,19 @@ async def test_an_unknown_agent_and_bad_yaml_are_refused(push: ConfigPush) -> No
     assert await push.store.latest([UID]) == {}
 
 
+async def test_masked_secrets_are_never_sent(push: ConfigPush) -> None:
+    """Neither to one agent nor by a bulk operation, not even when only checked; the lines are told."""
+    await appear(push)
+    text = 'exporters:\n  a: {token: "[REDACTED]"}\n  b:\n    endpoint: https://me:[REDACTED]@example.com\n'
+    for check_only in (False, True):
+        with pytest.raises(InvalidError) as caught:
+            await handlers.keep_config(push, rpc.KeepConfigRequest(config=text, check_only=check_only), NOW)
+        assert [(one["line"], one["column"]) for one in caught.value.extra["errors"]] == [(2, 15), (4, 23)]
+    with pytest.raises(InvalidError, match="masked secrets: line 2"):
+        await assign(push, text)
+    assert await push.store.latest([UID]) == {}
+
+
 async def test_a_newer_assignment_supersedes_one_that_is_not_done(push: ConfigPush) -> None:
     """Item 39: the last one counts; a late status of the first one changes nothing."""
     await appear(push)

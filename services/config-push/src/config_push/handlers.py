@@ -183,7 +183,7 @@ async def assign_config(push: ConfigPush, request: rpc.AssignConfigRequest, now:
     """Assign a configuration to an agent and begin its delivery.
 
     Raises:
-        InvalidError: the YAML does not parse.
+        InvalidError: the YAML does not parse, or has masked secrets.
         NotFoundError: the agent never reported.
         ConflictError: it does not accept remote configuration.
     """
@@ -204,7 +204,7 @@ async def keep_config(push: ConfigPush, request: rpc.KeepConfigRequest, now: dat
     """Keep a configuration without assigning it, or only check it.
 
     Raises:
-        InvalidError: the YAML does not parse.
+        InvalidError: the YAML does not parse, or has masked secrets.
     """
     await _check(push, request.config)
     content_hash = domain.hash_of(domain.config_map(request.config))
@@ -246,6 +246,14 @@ async def _check(push: ConfigPush, config: str) -> None:
     if len(config.encode()) > push.settings.max_config_bytes:
         raise InvalidError(f"the configuration is larger than {push.settings.max_config_bytes} bytes")
     await asyncio.to_thread(domain.check_yaml, config)
+    masks = await asyncio.to_thread(redaction.masked, config)
+    if masks:
+        # Such a text began as an effective configuration: the agent would run with the mask in place of its secret.
+        problem = f"{redaction.REDACTED} stands for a secret that FlowGate does not keep; write it, or ${{env:NAME}}"
+        raise InvalidError(
+            f"the configuration has masked secrets: line {masks[0][0]}, column {masks[0][1]}: {problem}",
+            errors=[{"message": problem, "line": line, "column": column} for line, column in masks],
+        )
 
 
 async def _assign(
