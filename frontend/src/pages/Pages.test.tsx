@@ -172,16 +172,6 @@ describe('enrollment tokens', () => {
   })
 })
 
-it('onboarding makes commands with a fresh token and waits for the agent', async () => {
-  server.use(
-    http.post('*/api/v1/enrollment-tokens', () => HttpResponse.json({ ...token, uses: 0, token: 'fge_fresh' }, { status: 201 })),
-  )
-  visit('/onboarding')
-  await userEvent.click(await screen.findByRole('button', { name: /Make the commands/ }))
-  expect(await screen.findByText(/Bearer fge_fresh/)).toHaveTextContent('wss://flowgate.test/v1/opamp')
-  expect(screen.getByText(/Waiting for its first connection/)).toBeInTheDocument()
-})
-
 describe('policies', () => {
   const policy = {
     name: 'prod',

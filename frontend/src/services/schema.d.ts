@@ -2221,6 +2221,7 @@ export interface components {
          *       ],
          *       "capabilities_mask": "1031",
          *       "connected_at": "2026-11-02T08:15:29.870Z",
+         *       "enrollment_token_id": "0198e4b0-1f00-7c55-8a11-0000000000e7",
          *       "first_seen_at": "2026-10-28T12:00:00.000Z",
          *       "gateway_id": "5c0d5d43-0d0e-4f53-9d0e-2f5ad1d6a2b1",
          *       "health": {
@@ -2273,6 +2274,11 @@ export interface components {
              * @description When it went away; null while it is connected.
              */
             disconnected_at: string | null;
+            /**
+             * Enrollment Token Id
+             * @description The enrollment token that it came with at first; null for one that is in the ingress' own settings.
+             */
+            enrollment_token_id: string | null;
             /**
              * First Seen At
              * @description When it was first heard of.
@@ -3848,6 +3854,7 @@ export interface components {
          *       ],
          *       "capabilities_mask": "1031",
          *       "connected_at": "2026-11-02T08:15:29.870Z",
+         *       "enrollment_token_id": "0198e4b0-1f00-7c55-8a11-0000000000e7",
          *       "first_seen_at": "2026-10-28T12:00:00.000Z",
          *       "gateway_id": "5c0d5d43-0d0e-4f53-9d0e-2f5ad1d6a2b1",
          *       "health": {
@@ -3911,6 +3918,11 @@ export interface components {
              * @description When it went away; null while it is connected.
              */
             disconnected_at: string | null;
+            /**
+             * Enrollment Token Id
+             * @description The enrollment token that it came with at first; null for one that is in the ingress' own settings.
+             */
+            enrollment_token_id: string | null;
             /**
              * First Seen At
              * @description When it was first heard of.

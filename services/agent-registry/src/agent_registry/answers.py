@@ -56,6 +56,7 @@ def gateway(row: asyncpg.Record, presence: Presence, stale_before: datetime) -> 
         host_arch=row["host_arch"],
         health_since=timestamp(row["health_since"]),
         started_at=timestamp(row["started_at"]),
+        enrollment_token_id=str(row["enrollment_token_id"] or ""),
     )
 
 

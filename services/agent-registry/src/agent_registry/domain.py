@@ -94,6 +94,7 @@ class Gateway:
     agent_description: bytes | None = None
     health: bytes | None = None
     labels: dict[str, str] = field(default_factory=dict)  # those that a new gateway begins with
+    enrollment_token_id: UUID | None = None  # likewise
     is_announced: bool = True
     dirty: int = Dirty.NOTHING
 
@@ -103,8 +104,10 @@ class Gateway:
         return not self.is_connected or self.disconnected_at is not None
 
 
-def new_gateway(report: Report, gateway_id: UUID, labels: dict[str, str]) -> Gateway:
-    """A gateway of which nothing is known but that this report came, with the labels of its enrollment token."""
+def new_gateway(
+    report: Report, gateway_id: UUID, labels: dict[str, str], enrollment_token_id: UUID | None = None
+) -> Gateway:
+    """A gateway of which nothing is known but that this report came, with its enrollment token and the labels of it."""
     return Gateway(
         gateway_id=gateway_id,
         instance_uid=report.uid,
@@ -114,6 +117,7 @@ def new_gateway(report: Report, gateway_id: UUID, labels: dict[str, str]) -> Gat
         last_seen_at=report.received_at,
         default_name=report.instance_uid,
         labels=labels,
+        enrollment_token_id=enrollment_token_id,
         is_announced=False,
         dirty=Dirty.NEW,
     )
@@ -218,6 +222,7 @@ def _registered(gateway: Gateway, report: Report) -> Sequence[Effect]:
             name=gateway.default_name,
             management_mode=opamp.management_mode(gateway.capabilities),
             labels=gateway.labels,
+            enrollment_token_id=str(gateway.enrollment_token_id or ""),
         )
     ]
     if gateway.description_hash is None:

@@ -114,8 +114,10 @@ async def _gateway_of_unknown(
     if reason := admission.refusal(credential_id, report.received_at):
         patience = await enrollment_handlers.patience(registry, report)
         return None, [admission.refuse(report.uid, credential_id, reason, now + patience)]
-    labels = admission.take(credential_id, report.received_at)
-    return domain.new_gateway(report, uuid4(), labels), []
+    token = admission.take(credential_id, report.received_at)
+    if token is None:
+        return domain.new_gateway(report, uuid4(), {}), []
+    return domain.new_gateway(report, uuid4(), dict(token.labels), token.token_id), []
 
 
 async def supervisor_status_changed(

@@ -50,7 +50,7 @@ _REST = {
     "archived_at": "timestamptz",
 }
 _NEW = {"gateway_id": "uuid", "first_seen_at": "timestamptz", **_REST, **_HEALTH, **_SEEN}
-_INSERTED = {**_NEW, "labels": "jsonb"}  # later changed by operators only
+_INSERTED = {**_NEW, "labels": "jsonb", "enrollment_token_id": "uuid"}  # reports change neither later on
 _BODIES = {"agent_description", "health"}  # never read for a report
 _KEPT = _BODIES | {"attributes"}  # null means unchanged
 _LOADED = [one.name for one in fields(Gateway) if one.name in _NEW.keys() - _BODIES]
@@ -61,7 +61,7 @@ _DETAIL_COLUMNS = (
     "gateway_id, instance_uid, coalesce(name, default_name) AS name, management_mode::text, supervisor_status,"
     " supervisor_logs_path, labels, capabilities, sequence_num, agent_type, version, host_name, os_type, host_arch,"
     " healthy, health_status, last_error, health_since, started_at, is_connected, connected_at, disconnected_at,"
-    " disconnect_reason, transport, ingress, remote_address, first_seen_at, last_seen_at"
+    " disconnect_reason, transport, ingress, remote_address, first_seen_at, last_seen_at, enrollment_token_id"
 )
 _LOAD_FOR_HEALTH = (
     f"SELECT {', '.join(_LOADED[:6])}, capabilities, is_connected, healthy, last_error, health_since FROM gateways"

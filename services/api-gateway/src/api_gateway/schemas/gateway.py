@@ -174,6 +174,7 @@ GATEWAY_EXAMPLE: dict[str, Any] = {
     "connected_at": "2026-11-02T08:15:29.870Z",
     "disconnected_at": None,
     "started_at": "2026-11-02T08:15:29.000Z",
+    "enrollment_token_id": "0198e4b0-1f00-7c55-8a11-0000000000e7",
 }
 
 
@@ -226,6 +227,8 @@ class GatewayResponse(ApiModel):
     """When it went away; null while it is connected."""
     started_at: str | None
     """When the collector started, as the agent reports it; null while it does not run."""
+    enrollment_token_id: str | None
+    """The enrollment token that it came with at first; null for one that is in the ingress' own settings."""
 
 
 class GatewayListResponse(ApiModel):
@@ -290,6 +293,7 @@ def gateway_json(gateway: registry.Gateway) -> dict[str, Any]:
         "connected_at": stamp(gateway, "connected_at"),
         "disconnected_at": stamp(gateway, "disconnected_at"),
         "started_at": stamp(gateway, "started_at"),
+        "enrollment_token_id": gateway.enrollment_token_id or None,
     }
 
 

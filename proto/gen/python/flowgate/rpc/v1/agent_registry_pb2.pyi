@@ -33,7 +33,7 @@ HEALTH_FILTER_HEALTHY: HealthFilter
 HEALTH_FILTER_UNHEALTHY: HealthFilter
 
 class Gateway(_message.Message):
-    __slots__ = ("gateway_id", "instance_id", "name", "management_mode", "status", "healthy", "last_error", "health_status", "agent_type", "version", "labels", "capabilities", "last_seen_at", "first_seen_at", "connected_at", "disconnected_at", "transport", "ingress", "remote_address", "host_name", "os_type", "host_arch", "health_since", "started_at")
+    __slots__ = ("gateway_id", "instance_id", "name", "management_mode", "status", "healthy", "last_error", "health_status", "agent_type", "version", "labels", "capabilities", "last_seen_at", "first_seen_at", "connected_at", "disconnected_at", "transport", "ingress", "remote_address", "host_name", "os_type", "host_arch", "health_since", "started_at", "enrollment_token_id")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +65,7 @@ class Gateway(_message.Message):
     HOST_ARCH_FIELD_NUMBER: _ClassVar[int]
     HEALTH_SINCE_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    ENROLLMENT_TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
     gateway_id: str
     instance_id: str
     name: str
@@ -89,7 +90,8 @@ class Gateway(_message.Message):
     host_arch: str
     health_since: _timestamp_pb2.Timestamp
     started_at: _timestamp_pb2.Timestamp
-    def __init__(self, gateway_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., name: _Optional[str] = ..., management_mode: _Optional[_Union[_events_pb2.ManagementMode, str]] = ..., status: _Optional[_Union[GatewayStatus, str]] = ..., healthy: _Optional[bool] = ..., last_error: _Optional[str] = ..., health_status: _Optional[str] = ..., agent_type: _Optional[str] = ..., version: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., capabilities: _Optional[int] = ..., last_seen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., first_seen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., connected_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., disconnected_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., transport: _Optional[str] = ..., ingress: _Optional[str] = ..., remote_address: _Optional[str] = ..., host_name: _Optional[str] = ..., os_type: _Optional[str] = ..., host_arch: _Optional[str] = ..., health_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    enrollment_token_id: str
+    def __init__(self, gateway_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., name: _Optional[str] = ..., management_mode: _Optional[_Union[_events_pb2.ManagementMode, str]] = ..., status: _Optional[_Union[GatewayStatus, str]] = ..., healthy: _Optional[bool] = ..., last_error: _Optional[str] = ..., health_status: _Optional[str] = ..., agent_type: _Optional[str] = ..., version: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., capabilities: _Optional[int] = ..., last_seen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., first_seen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., connected_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., disconnected_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., transport: _Optional[str] = ..., ingress: _Optional[str] = ..., remote_address: _Optional[str] = ..., host_name: _Optional[str] = ..., os_type: _Optional[str] = ..., host_arch: _Optional[str] = ..., health_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., enrollment_token_id: _Optional[str] = ...) -> None: ...
 
 class GatewayDetail(_message.Message):
     __slots__ = ("gateway", "agent_description", "health", "available_components", "supervisor_status_json", "supervisor_logs_path", "sequence_num", "disconnect_reason")
