@@ -130,7 +130,7 @@ function Order({ action, ids, isEverything }: Props) {
       </Text>
       {isEverything && (
         <Alert color="orange" title="These are all of them">
-          No filter is set: every agent of the list is selected.
+          Every agent of the fleet that can take this is selected.
         </Alert>
       )}
       {preview.isError && <Failed error={preview.error} retry={() => void preview.refetch()} />}

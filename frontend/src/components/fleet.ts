@@ -2,7 +2,7 @@
 import { keepPreviousData, type InfiniteData, useInfiniteQuery, useQueryClient } from '@tanstack/react-query'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { useSearchParams } from 'react-router'
-import { type FleetQuery, type SupervisedAgent, type SupervisedPage, supervisorApi } from '../services/api'
+import { agentApi, type FleetQuery, type GatewayPage, type SupervisedAgent, type SupervisedPage, supervisorApi } from '../services/api'
 import { useFleetEvents, withRows } from '../services/live'
 import { keys, POLL_MILLISECONDS } from '../services/queries'
 
@@ -185,13 +185,17 @@ export function useFleet(filters: Filters): FleetList {
   }
 }
 
-/** Ids of every agent that fits, at most `limit`: who is chosen is known before anything is done. */
-export async function everyMatching(filters: Filters, limit: number): Promise<Map<string, string>> {
-  const found = new Map<string, string>()
+/** The first agents that fit, `limit` at most, with their modes: who is chosen is known before anything is done. */
+export async function everyMatching(filters: Filters, limit: number) {
+  const found = new Map<string, SupervisedAgent['management_mode']>()
   let cursor: string | null = ''
   while (cursor !== null && found.size < limit) {
-    const page: SupervisedPage = await supervisorApi.listFleet({ ...filters, limit: 1000, ...(cursor ? { cursor } : {}) })
-    for (const row of page.items) found.set(row.instance_id, row.name)
+    const page: GatewayPage = await agentApi.list({
+      ...filters,
+      limit: Math.min(1000, limit - found.size),
+      ...(cursor ? { cursor } : {}),
+    })
+    for (const row of page.items) found.set(row.instance_id, row.management_mode)
     cursor = page.next_cursor
   }
   return found

@@ -119,6 +119,32 @@ describe('bulk operations', () => {
     expect(orders.at(-1)).toMatchObject({ dry_run: false, instance_ids: fleet.map((one) => one.instance_id) })
     expect(router.state.location.pathname).toBe('/operations/o')
   })
+  it('warn of everything however it was selected, and say when nobody can take part', async () => {
+    server.use(
+      http.get('*/api/v1/ui/agents', ({ request }) =>
+        page(new URL(request.url).searchParams.get('management_mode') ? [fleet[0]!, fleet[2]!] : fleet),
+      ),
+      http.post('*/api/v1/supervisor/operations', () =>
+        HttpResponse.json({
+          ...operation,
+          dry_run: true,
+          targets: [{ ...fleet[2]!, state: 'skipped', reason: 'it is not connected', updated_at: null }],
+        }),
+      ),
+    )
+    visit('/agents?mode=supervisor')
+    await userEvent.click(await screen.findByRole('checkbox', { name: 'Select otelcol@edge-3' }))
+    await userEvent.click(screen.getByRole('button', { name: 'Restart 1 agent…' }))
+    const dialog = await screen.findByRole('dialog')
+    expect(await within(dialog).findByText('⚠ 0 agents can take part')).toBeInTheDocument()
+    expect(within(dialog).getByText(/it is not connected/)).toBeInTheDocument()
+    expect(within(dialog).getByRole('button', { name: 'Restart 0 agents' })).toHaveAttribute('aria-disabled', 'true')
+    expect(within(dialog).queryByText('These are all of them')).not.toBeInTheDocument()
+    await userEvent.click(within(dialog).getByRole('button', { name: 'Close' }))
+    await userEvent.click(screen.getByRole('checkbox', { name: 'Select otelcol@edge-1' }))
+    await userEvent.click(screen.getByRole('button', { name: 'Restart 2 agents…' }))
+    expect(await screen.findByText('These are all of them')).toBeInTheDocument()
+  })
   it('are stopped after the question how many that leaves out', async () => {
     let stopped = false
     server.use(
