@@ -8,27 +8,29 @@ import { keys, POLL_MILLISECONDS } from '../services/queries'
 
 export const PAGE_SIZE = 100
 
-export type Filters = Pick<FleetQuery, 'q' | 'management_mode' | 'status' | 'healthy' | 'version' | 'config_state' | 'crash_looping' | 'label' | 'sort'>
+export type Filters = Pick<FleetQuery, 'q' | 'management_mode' | 'status' | 'health' | 'version' | 'config_state' | 'crash_looping' | 'label' | 'sort'>
 
 export const STATUSES = ['online', 'stale', 'offline'] as const
 export const CONFIG_STATES = ['pending', 'offered', 'applying', 'applied', 'failed'] as const
-export const CRASH_LOOP = 'crash-loop'
+export const HEALTHS = ['healthy', 'unhealthy', 'unknown'] as const
+export const CRASH_LOOP = 'crash-loop' // in the address it is one more health
 const MODES = ['supervisor', 'extension'] as const
 
 /** Filters as the URL has them; what it has wrongly is left out. */
 export function filtersOf(params: URLSearchParams): Filters {
   const mode = MODES.find((one) => one === params.get('mode'))
   const status = params.getAll('status').filter((one) => STATUSES.some((known) => known === one))
-  const health = params.get('health')
+  const asked = params.getAll('health')
+  const health = HEALTHS.filter((one) => asked.includes(one))
   const config = params.getAll('config').filter((one) => CONFIG_STATES.some((known) => known === one))
   return {
     ...(params.get('q') ? { q: params.get('q')! } : {}),
     ...(mode ? { management_mode: mode } : {}),
     ...(status.length ? { status: status as Filters['status'] } : {}),
-    ...(health === 'healthy' ? { healthy: true } : health === 'unhealthy' ? { healthy: false } : {}),
+    ...(health.length ? { health } : {}),
     ...(params.has('version') ? { version: params.getAll('version') } : {}),
     ...(config.length ? { config_state: config as Filters['config_state'] } : {}),
-    ...(health === CRASH_LOOP ? { crash_looping: true } : {}),
+    ...(asked.includes(CRASH_LOOP) ? { crash_looping: true } : {}),
     ...(params.has('label') ? { label: params.getAll('label') } : {}),
     ...(params.get('sort') ? { sort: params.get('sort') as Filters['sort'] } : {}),
   }

@@ -2115,12 +2115,12 @@ export interface components {
         FleetSummaryResponse: {
             /**
              * By Config State
-             * @description By the state of the latest configuration; agents that never got one are not counted. Null when `partial` names
-             *     config-push.
+             * @description By the state of the latest configuration: pending, offered, applying, applied, failed; agents that never got one
+             *     are not counted.
              */
             by_config_state: {
                 [key: string]: number;
-            } | null;
+            };
             /**
              * By Health
              * @description By health: healthy, unhealthy, unknown.
@@ -4682,7 +4682,9 @@ export interface operations {
                 crash_looping?: boolean | null;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
-                /** @description true: only those that are healthy; false: only those that are not, or whose health is unknown. */
+                /** @description Only of this health, which is unknown of those that are offline; may be given several times. */
+                health?: ("healthy" | "unhealthy" | "unknown")[];
+                /** @description true: the same as health=healthy; false: as health=unhealthy and health=unknown. */
                 healthy?: boolean | null;
                 /** @description Only with this label: `key=value`, or `key` for any value; given several times, all of them are wanted. */
                 label?: string[];
@@ -5544,7 +5546,9 @@ export interface operations {
                 crash_looping?: boolean | null;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
-                /** @description true: only those that are healthy; false: only those that are not, or whose health is unknown. */
+                /** @description Only of this health, which is unknown of those that are offline; may be given several times. */
+                health?: ("healthy" | "unhealthy" | "unknown")[];
+                /** @description true: the same as health=healthy; false: as health=unhealthy and health=unknown. */
                 healthy?: boolean | null;
                 /** @description Only with this label: `key=value`, or `key` for any value; given several times, all of them are wanted. */
                 label?: string[];
@@ -6426,7 +6430,9 @@ export interface operations {
                 crash_looping?: boolean | null;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
-                /** @description true: only those that are healthy; false: only those that are not, or whose health is unknown. */
+                /** @description Only of this health, which is unknown of those that are offline; may be given several times. */
+                health?: ("healthy" | "unhealthy" | "unknown")[];
+                /** @description true: the same as health=healthy; false: as health=unhealthy and health=unknown. */
                 healthy?: boolean | null;
                 /** @description Only with this label: `key=value`, or `key` for any value; given several times, all of them are wanted. */
                 label?: string[];
@@ -6690,7 +6696,9 @@ export interface operations {
                 crash_looping?: boolean | null;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
-                /** @description true: only those that are healthy; false: only those that are not, or whose health is unknown. */
+                /** @description Only of this health, which is unknown of those that are offline; may be given several times. */
+                health?: ("healthy" | "unhealthy" | "unknown")[];
+                /** @description true: the same as health=healthy; false: as health=unhealthy and health=unknown. */
                 healthy?: boolean | null;
                 /** @description Only with this label: `key=value`, or `key` for any value; given several times, all of them are wanted. */
                 label?: string[];

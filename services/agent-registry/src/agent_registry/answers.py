@@ -16,6 +16,11 @@ STATUS_NAMES = {
     rpc.GATEWAY_STATUS_STALE: "stale",
     rpc.GATEWAY_STATUS_OFFLINE: "offline",
 }
+HEALTH_NAMES = {
+    rpc.HEALTH_STATE_HEALTHY: "healthy",
+    rpc.HEALTH_STATE_UNHEALTHY: "unhealthy",
+    rpc.HEALTH_STATE_UNKNOWN: "unknown",
+}
 _MODES = {
     "extension": facts.MANAGEMENT_MODE_EXTENSION,
     "supervisor": facts.MANAGEMENT_MODE_SUPERVISOR,

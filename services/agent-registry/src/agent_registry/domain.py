@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from flowgate.agent.v1 import events_pb2 as facts
+from flowgate.config.v1 import events_pb2 as config_facts
 from flowgate.uplink.v1 import desired_pb2, uplink_pb2
 from flowkit import opamp
 from flowkit.opamp import timestamp
@@ -41,6 +42,14 @@ REASONS = {
 MODES = {
     facts.MANAGEMENT_MODE_EXTENSION: "extension",
     facts.MANAGEMENT_MODE_SUPERVISOR: "supervisor",
+}
+
+CONFIG_STATES = {
+    config_facts.DELIVERY_STATE_PENDING: "pending",
+    config_facts.DELIVERY_STATE_OFFERED: "offered",
+    config_facts.DELIVERY_STATE_APPLYING: "applying",
+    config_facts.DELIVERY_STATE_APPLIED: "applied",
+    config_facts.DELIVERY_STATE_FAILED: "failed",
 }
 
 
@@ -121,6 +130,17 @@ def new_gateway(
         is_announced=False,
         dirty=Dirty.NEW,
     )
+
+
+def config_state(fact: config_facts.DeliveryStateChanged) -> str:
+    """State of the agent's latest configuration by this fact; empty when it says nothing of that.
+
+    A superseded delivery is not the latest one. One that fails before it was in any state was refused, and the agent's
+    latest is the one before.
+    """
+    if fact.state == config_facts.DELIVERY_STATE_FAILED and not fact.previous_state:
+        return ""
+    return CONFIG_STATES.get(fact.state, "")
 
 
 def identity_key(attributes: dict[str, str]) -> str | None:

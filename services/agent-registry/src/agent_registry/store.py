@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from agent_registry.domain import Dirty, Gateway
-from agent_registry.listing import Query, page_of
+from agent_registry.listing import HEALTH, STATUS, Query, page_of
 from flowkit.db import Connection, signed, unsigned
 from flowkit.errors import InvalidError
 
@@ -68,6 +68,7 @@ _LOAD_FOR_HEALTH = (
     " WHERE instance_uid = ANY($1::uuid[]) FOR NO KEY UPDATE"
 )
 
+_STATUS = STATUS.replace("${stale}", "$1")
 _IS_AWAY = "(NOT is_connected OR disconnected_at IS NOT NULL)"  # as Gateway.is_away
 _GONE = "instance_uid, gateway_id, disconnected_at, disconnect_reason"
 
@@ -80,6 +81,7 @@ class Counts:
     by_status: dict[str, int]
     by_health: dict[str, int]
     by_version: dict[str, int]
+    by_config_state: dict[str, int]
 
 
 def _statement(groups: dict[str, str]) -> str:
@@ -249,36 +251,41 @@ class GatewayStore:
             "UPDATE gateways SET supervisor_status = $2 WHERE instance_uid = $1", instance_uid, status
         )
 
+    async def set_config_state(self, instance_uid: UUID, gateway_id: UUID | None, state: str) -> None:
+        """Keep how far the latest configuration got; the agent may have another instance_uid by now."""
+        await self._connection.execute(
+            "UPDATE gateways SET config_state = $3 WHERE instance_uid = $1 OR gateway_id = $2",
+            instance_uid,
+            gateway_id,
+            state,
+        )
+
     async def sizes(self, stale_before: datetime) -> list[asyncpg.Record]:
         """Number of gateways of the fleet by `mode`, `status` and `health`."""
         return await self._connection.fetch(
-            "SELECT management_mode::text AS mode, CASE WHEN NOT is_connected THEN 'offline'"
-            " WHEN last_seen_at < $1 THEN 'stale' ELSE 'online' END AS status,"
-            " CASE WHEN NOT is_connected OR healthy IS NULL THEN 'unknown' WHEN healthy THEN 'healthy'"
-            " ELSE 'unhealthy' END AS health, count(*) AS number"
+            f"SELECT management_mode::text AS mode, {_STATUS} AS status, {HEALTH} AS health, count(*) AS number"
             " FROM gateways WHERE archived_at IS NULL GROUP BY 1, 2, 3",
             stale_before,
         )
 
     async def counts(self, stale_before: datetime) -> Counts:
-        """Gateways of the fleet by mode, status, health and version."""
+        """Gateways of the fleet by mode, status, health, version and state of the latest configuration."""
         rows = await self._connection.fetch(
-            "SELECT management_mode::text AS mode, version, CASE WHEN NOT is_connected THEN 'offline'"
-            " WHEN last_seen_at < $1 THEN 'stale' ELSE 'online' END AS status,"
-            " CASE WHEN NOT is_connected OR healthy IS NULL THEN 'unknown' WHEN healthy THEN 'healthy'"
-            " ELSE 'unhealthy' END AS health, count(*) AS number"
-            " FROM gateways WHERE archived_at IS NULL GROUP BY 1, 2, 3, 4",
+            f"SELECT management_mode::text AS mode, version, {_STATUS} AS status, {HEALTH} AS health, config_state,"
+            " count(*) AS number FROM gateways WHERE archived_at IS NULL GROUP BY 1, 2, 3, 4, 5",
             stale_before,
         )
-        counts = Counts({}, {}, {}, {})
+        counts = Counts({}, {}, {}, {}, {})
         for row in rows:
             for group, key in (
                 (counts.by_mode, row["mode"]),
                 (counts.by_status, row["status"]),
                 (counts.by_health, row["health"]),
                 (counts.by_version, row["version"]),
+                (counts.by_config_state, row["config_state"]),
             ):
-                group[key] = group.get(key, 0) + row["number"]
+                if key is not None:
+                    group[key] = group.get(key, 0) + row["number"]
         return counts
 
     async def component_sets(self, instance_uids: Sequence[UUID]) -> list[asyncpg.Record]:

@@ -342,12 +342,8 @@ async def list_deliveries(
     if request.history_of:
         history = await push.store.history(_uuid(request.history_of, "agent"), min(request.limit or 50, 200))
         return rpc.ListDeliveriesResponse(deliveries=[_answer(one) for one in history])
-    uids = [_uuid(text, "agent") for text in request.instance_ids]
-    latest = await push.store.latest(uids or None)
-    found = (_answer(one) for one in latest.values())
-    return rpc.ListDeliveriesResponse(
-        deliveries=[one for one in found if not request.states or one.state in request.states]
-    )
+    latest = await push.store.latest([_uuid(text, "agent") for text in request.instance_ids])
+    return rpc.ListDeliveriesResponse(deliveries=[_answer(one) for one in latest.values()])
 
 
 async def get_delivery(push: ConfigPush, request: rpc.GetDeliveryRequest, now: datetime) -> rpc.GetDeliveryResponse:
@@ -359,13 +355,6 @@ async def get_delivery(push: ConfigPush, request: rpc.GetDeliveryRequest, now: d
     return rpc.GetDeliveryResponse(delivery=_answer(delivery), config=config or "")
 
 
-async def get_config_summary(
-    push: ConfigPush, request: rpc.GetConfigSummaryRequest, now: datetime
-) -> rpc.GetConfigSummaryResponse:
-    """Counts of agents by the state of their latest delivery."""
-    return rpc.GetConfigSummaryResponse(by_state=await push.store.count_by_state())
-
-
 async def capabilities_changed(
     push: ConfigPush, fact: agent_facts.AgentCapabilitiesChanged, now: datetime
 ) -> Sequence[Effect]:
@@ -375,9 +364,12 @@ async def capabilities_changed(
 
 
 async def registered(push: ConfigPush, fact: agent_facts.AgentRegistered, now: datetime) -> Sequence[Effect]:
-    """Remember the gateway, so that facts can name it."""
-    await push.store.set_gateway(UUID(fact.instance_uid), UUID(fact.gateway_id))
-    return []
+    """Remember the gateway, so that facts can name it. A registry that lost it is told again how far its configuration
+    got."""
+    uid = UUID(fact.instance_uid)
+    await push.store.set_gateway(uid, UUID(fact.gateway_id))
+    known = (await push.store.latest([uid])).get(uid)
+    return [domain.fact_of(known, known.state)] if known else []
 
 
 async def reidentified(push: ConfigPush, fact: agent_facts.AgentReidentified, now: datetime) -> Sequence[Effect]:
