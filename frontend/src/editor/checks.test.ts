@@ -78,6 +78,7 @@ ${GOOD}extensions:
   expect(own).not.toContain('opamp')
   expect(own).not.toContain('telemetry')
   expect(check(own, {})).toEqual([])
+  for (const none of [GOOD, `${GOOD}extensions:\n`]) expect(withoutSupervisor(none)).toMatch(/exporters: \[ ?debug/)
 })
 
 describe('many targets', () => {

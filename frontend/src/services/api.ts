@@ -134,8 +134,17 @@ export const supervisorApi = {
       }),
     ),
   restartAgent: (id: string) => got(client.POST('/api/v1/supervisor/agents/{instance_id}/restart', at(id))),
-  pushConfig: (id: string, config: string) =>
-    got(client.POST('/api/v1/supervisor/ui/agents/{instance_id}/config', { ...at(id), body: { config } })),
+  /** Replace the configuration with the hash `base`, empty for none: another one assigned meanwhile is status 412. */
+  pushConfig: (id: string, config: string, base: string) =>
+    got(
+      client.POST('/api/v1/supervisor/ui/agents/{instance_id}/config', {
+        params: {
+          path: { instance_id: id },
+          header: base ? { 'if-match': `"${base}"` } : { 'if-none-match': '*' as const },
+        },
+        body: { config },
+      }),
+    ),
   getDelivery: (id: string) =>
     got(client.GET('/api/v1/deliveries/{delivery_id}', { params: { path: { delivery_id: id } } })),
   getDeliveredConfig: (id: string) =>

@@ -762,7 +762,7 @@ export interface paths {
          * @description Give the agent a configuration; one that is offline gets it when it is back. Follow it under `Location`.
          *
          *     YAML that does not parse is refused with its line and column (422), an agent that cannot take a configuration
-         *     with the capability that it lacks (409).
+         *     with the capability that it lacks (409). Without a condition it replaces whatever is assigned.
          */
         post: operations["pushConfig"];
         delete?: never;
@@ -6552,7 +6552,12 @@ export interface operations {
     pushConfig: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Only while this is the assigned one: its hash in quotes. */
+                "if-match"?: string | null;
+                /** @description Only while no configuration is assigned to the agent. */
+                "if-none-match"?: "*" | null;
+            };
             path: {
                 instance_id: string;
             };
@@ -6593,6 +6598,15 @@ export interface operations {
             };
             /** @description The state of the thing forbids the action; `detail` says what to do. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is no longer what `If-Match` says; nothing was done. */
+            412: {
                 headers: {
                     [name: string]: unknown;
                 };

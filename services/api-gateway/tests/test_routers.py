@@ -264,6 +264,26 @@ async def test_a_push_is_accepted_and_can_be_followed(client: AsyncClient, owner
     assert (delivery["state"], delivery["config_hash"]) == ("pending", "c0ffee")
 
 
+async def test_a_push_may_be_bound_to_what_was_seen(client: AsyncClient) -> None:
+    """If-Match names the assigned one, If-None-Match none at all; another one meanwhile is 412, nonsense 422."""
+    path = f"/api/v1/supervisor/ui/agents/{SUPERVISED.instance_id}/config"
+    seen, none = {"If-Match": '"c0ffee"'}, {"If-None-Match": "*"}
+    for headers, status in (
+        (seen, 412),
+        (none, 202),
+        (none, 412),
+        (seen, 202),
+        ({}, 202),
+        ({"If-Match": "c0ffee"}, 422),
+        ({"If-None-Match": '"c0ffee"'}, 422),
+    ):
+        response = await client.post(path, json={"config": "a: 1"}, headers=headers)
+        assert response.status_code == status
+        if status == 412:
+            problem = response.json()
+            assert (problem["type"], "config_hash" in problem) == ("urn:flowgate:problem:changed", True)
+
+
 async def test_yaml_that_does_not_parse_is_422_with_its_place(client: AsyncClient) -> None:
     """Line and column are config-push's."""
     path = f"/api/v1/supervisor/ui/agents/{SUPERVISED.instance_id}/config"

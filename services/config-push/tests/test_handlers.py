@@ -16,7 +16,7 @@ from flowgate.rpc.v1 import config_push_pb2 as rpc
 from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit import tokens
-from flowkit.errors import ConflictError, InvalidError, NotFoundError
+from flowkit.errors import ChangedError, ConflictError, InvalidError, NotFoundError
 from flowkit.outbox import Desired, Effect
 from flowkit.testing import EXTENSION, SUPERVISOR, make_description, make_report, rolled_back
 from opamp.v1 import opamp_pb2
@@ -138,6 +138,32 @@ async def test_masked_secrets_are_never_sent(push: ConfigPush) -> None:
     with pytest.raises(InvalidError, match="masked secrets: line 2"):
         await assign(push, text)
     assert await push.store.latest([UID]) == {}
+
+
+async def test_what_somebody_else_assigned_meanwhile_is_not_replaced_unseen(push: ConfigPush) -> None:
+    """The hash of the one that was seen says so, also when that went out again under a salt; without one all goes."""
+    await appear(push)
+
+    async def order(config: str, expected: str | None) -> rpc.Delivery:
+        request = rpc.AssignConfigRequest(instance_id=str(UID), config=config, actor="anna", expected_hash=expected)
+        reply = await handlers.assign_config(push, request, NOW)
+        assert isinstance(reply.response, rpc.AssignConfigResponse)
+        return reply.response.delivery
+
+    with pytest.raises(ChangedError, match="no assigned configuration"):
+        await order(GOOD, "c0ffee")
+    first = await order(GOOD, "")
+    with pytest.raises(ChangedError, match="anna has assigned") as caught:
+        await order(BETTER, "")
+    assert caught.value.extra["config_hash"] == first.config_hash
+    await tell(push, Statuses.RemoteConfigStatuses_FAILED, first.config_hash, "no")
+    salted = await order(GOOD, first.config_hash)
+    assert salted.config_hash != first.config_hash
+    second = await order(BETTER, first.config_hash)
+    with pytest.raises(ChangedError):
+        await order(GOOD, salted.config_hash)
+    assert (await latest(push)).config_hash.hex() == second.config_hash
+    await order(GOOD, None)
 
 
 async def test_a_newer_assignment_supersedes_one_that_is_not_done(push: ConfigPush) -> None:

@@ -22,7 +22,7 @@ from flowgate.rpc.v1 import telemetry_pb2 as telemetry
 from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
 from flowgate.supervisor.v1.events_pb2 import COMMAND_STATE_PENDING
 from flowkit import contracts
-from flowkit.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
+from flowkit.errors import ChangedError, ConflictError, InvalidError, NotFoundError, UnavailableError
 from opamp.v1 import opamp_pb2 as opamp
 
 _CAPABILITIES = opamp.AgentCapabilities
@@ -156,7 +156,7 @@ class MemoryOwners:
         return registry.ListLabelsResponse(labels=labels[: request.limit or 100])
 
     async def assign_config(self, request: configs.AssignConfigRequest) -> configs.AssignConfigResponse:
-        """409 without the capability, 422 for the text `:`."""
+        """409 without the capability, 412 when another one is assigned, 422 for the text `:`."""
         self._ask(CONFIG_PUSH, request)
         gateway = self._find(request.instance_id).gateway
         if not gateway.capabilities & _CAPABILITIES.AgentCapabilities_AcceptsRemoteConfig:
@@ -166,6 +166,9 @@ class MemoryOwners:
             )
         if request.config == ":":
             raise InvalidError("YAML", errors=[{"message": "expected a key", "line": 1, "column": 1}])
+        latest = self._latest().get(request.instance_id, configs.Delivery())
+        if request.HasField("expected_hash") and request.expected_hash != latest.config_hash:
+            raise ChangedError("another configuration was assigned meanwhile", config_hash=latest.config_hash)
         delivery = configs.Delivery(
             delivery_id=f"delivery-{len(self.deliveries)}",
             instance_id=request.instance_id,

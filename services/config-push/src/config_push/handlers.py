@@ -18,7 +18,7 @@ from flowgate.rpc.v1 import config_push_pb2 as rpc
 from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit import opamp, tokens, tracing
-from flowkit.errors import ConflictError, InvalidError, NotFoundError
+from flowkit.errors import ChangedError, ConflictError, InvalidError, NotFoundError
 from flowkit.opamp import timestamp
 from flowkit.outbox import Desired, Effect
 from flowkit.rpc import Reply
@@ -186,6 +186,7 @@ async def assign_config(push: ConfigPush, request: rpc.AssignConfigRequest, now:
         InvalidError: the YAML does not parse, or has masked secrets.
         NotFoundError: the agent never reported.
         ConflictError: it does not accept remote configuration.
+        ChangedError: another configuration is assigned than the caller expects.
     """
     await _check(push, request.config)
     delivery, effects = await _assign(
@@ -196,6 +197,7 @@ async def assign_config(push: ConfigPush, request: rpc.AssignConfigRequest, now:
         request.config,
         request.actor,
         now,
+        request.expected_hash if request.HasField("expected_hash") else None,
     )
     return Reply(rpc.AssignConfigResponse(delivery=_answer(delivery)), effects)
 
@@ -264,6 +266,7 @@ async def _assign(
     config: str,
     actor: str,
     now: datetime,
+    expected: str | None = None,
 ) -> tuple[Delivery, list[Effect]]:
     agent = (await push.store.load_agents([uid])).get(uid)
     if agent is None or agent.connected_at == UNSEEN:
@@ -275,6 +278,8 @@ async def _assign(
             capability="AcceptsRemoteConfig",
         )
     previous = (await push.store.latest([uid])).get(uid)
+    if expected is not None and not domain.is_assigned(previous, expected):
+        raise _changed(previous)
     files = domain.config_map(config)
     content_hash = domain.hash_of(files)
     config_hash = content_hash
@@ -388,6 +393,18 @@ async def gateway_removed(push: ConfigPush, fact: agent_facts.GatewayRemoved, no
         return []
     await push.store.forget(UUID(fact.instance_uid))
     return [Desired(fact.instance_uid, "config", None)]
+
+
+def _changed(delivery: Delivery | None) -> ChangedError:
+    if delivery is None:
+        return ChangedError("the agent has no assigned configuration any more; look at it before you send another one")
+    return ChangedError(
+        f"{delivery.created_by or 'somebody'} has assigned another configuration meanwhile; look at it before you"
+        " replace it",
+        config_hash=delivery.config_hash.hex(),
+        created_at=delivery.created_at.isoformat(),
+        created_by=delivery.created_by,
+    )
 
 
 def _answer(delivery: Delivery) -> rpc.Delivery:

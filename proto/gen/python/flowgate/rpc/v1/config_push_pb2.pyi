@@ -30,16 +30,18 @@ class Delivery(_message.Message):
     def __init__(self, delivery_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., config_hash: _Optional[str] = ..., state: _Optional[_Union[_events_pb2.DeliveryState, str]] = ..., error: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class AssignConfigRequest(_message.Message):
-    __slots__ = ("instance_id", "gateway_id", "config", "actor")
+    __slots__ = ("instance_id", "gateway_id", "config", "actor", "expected_hash")
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
     GATEWAY_ID_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_HASH_FIELD_NUMBER: _ClassVar[int]
     instance_id: str
     gateway_id: str
     config: str
     actor: str
-    def __init__(self, instance_id: _Optional[str] = ..., gateway_id: _Optional[str] = ..., config: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
+    expected_hash: str
+    def __init__(self, instance_id: _Optional[str] = ..., gateway_id: _Optional[str] = ..., config: _Optional[str] = ..., actor: _Optional[str] = ..., expected_hash: _Optional[str] = ...) -> None: ...
 
 class AssignConfigResponse(_message.Message):
     __slots__ = ("delivery",)
