@@ -14,7 +14,7 @@ import { YamlDiff, YamlText } from './YamlText'
 /** What was written for an agent, what it should run with, what it runs with, and where any two of them differ. */
 export function AgentConfigViewer({ config }: { config: AgentConfig }) {
   const history = useQuery(queries.history(config.instance_id))
-  const stages = stagesOf(config, history.data ?? null, draft(config.instance_id))
+  const stages = stagesOf(config, history.data ?? null, draft(config.instance_id)?.text ?? null)
   const [chosen, setChosen] = useState<string>()
   const [sides, setSides] = useState<{ left?: string; right?: string }>({})
   const stage = (key: string | undefined) => stages.find((one) => one.key === key)

@@ -2,13 +2,13 @@ import { Button } from '@mantine/core'
 import { lazy, Suspense, useState } from 'react'
 import type { NewOperation } from '../services/api'
 import { agents } from './counts'
+import type { Selected } from './selection'
 
 const BulkOrder = lazy(() => import('./BulkOrder'))
 
 interface Props {
-  /** Ids and names of the agents. */
-  selected: ReadonlyMap<string, string>
-  /** Whether that is the whole fleet. */
+  selected: Selected
+  /** Whether these are all that take orders. */
   isEverything: boolean
 }
 

@@ -3,7 +3,7 @@ import { useMutation, useQuery } from '@tanstack/react-query'
 import { lazy, Suspense, useCallback, useMemo, useState } from 'react'
 import { useNavigate } from 'react-router'
 import { lacks, type Problem, refusalsOf, shared } from '../editor/checks'
-import { keepDraft } from '../editor/drafts'
+import { dropDraft } from '../editor/drafts'
 import { fleetApi, type NewOperation, operationApi } from '../services/api'
 import { ActionButton } from './ActionButton'
 import { agents } from './counts'
@@ -87,8 +87,8 @@ function Order({ action, ids, isEverything }: Props) {
         dry_run: false,
         ...(isPush ? { config: text } : {}),
       }),
-    onSuccess: (operation) => {
-      if (isPush) keepDraft('bulk', null)
+    onSuccess: (operation, text) => {
+      if (isPush) dropDraft('bulk', text)
       void navigate(`/operations/${operation.operation_id}`)
     },
   })
@@ -130,7 +130,7 @@ function Order({ action, ids, isEverything }: Props) {
       </Text>
       {isEverything && (
         <Alert color="orange" title="These are all of them">
-          No filter is set: every agent of the list is selected.
+          Every agent of the fleet that can take this is selected.
         </Alert>
       )}
       {preview.isError && <Failed error={preview.error} retry={() => void preview.refetch()} />}

@@ -6,12 +6,14 @@ import classes from './CountBars.module.css'
 type Part = { name: string; count: number; tone: string; to?: string }
 
 const MOST_VERSIONS = 6
+const MOST_ASKED = 32 // versions in one filter
 
 /** Counts of the fleet as bars; each part leads to the agents that it counts. */
 export function CountBars({ summary }: { summary: FleetSummary }) {
   const { by_mode: mode, by_status: status, by_health: health, by_config_state: config } = summary
   const versions = Object.entries(summary.by_version).sort(([, a], [, b]) => b - a)
-  const rest = versions.slice(MOST_VERSIONS).reduce((sum, [, count]) => sum + count, 0)
+  const others = versions.slice(MOST_VERSIONS)
+  const rest = others.reduce((sum, [, count]) => sum + count, 0)
   const bars: [string, Part[], string?][] = [
     [
       'Status',
@@ -26,7 +28,7 @@ export function CountBars({ summary }: { summary: FleetSummary }) {
       [
         { name: 'healthy', count: health.healthy ?? 0, tone: 'good', to: '?health=healthy' },
         { name: 'unhealthy', count: health.unhealthy ?? 0, tone: 'bad', to: '?health=unhealthy' },
-        { name: 'unknown', count: health.unknown ?? 0, tone: 'calm', to: '?health=unhealthy' },
+        { name: 'unknown', count: health.unknown ?? 0, tone: 'calm', to: '?health=unknown' },
       ],
     ],
     [
@@ -45,18 +47,29 @@ export function CountBars({ summary }: { summary: FleetSummary }) {
           tone: ['blue', 'violet', 'good', 'warn', 'calm', 'blue'][index] ?? 'calm',
           to: `?version=${encodeURIComponent(name)}`,
         })),
-        ...(rest ? [{ name: 'others', count: rest, tone: 'calm', to: '?sort=version' }] : []),
+        ...(rest
+          ? [
+              {
+                name: 'others',
+                count: rest,
+                tone: 'calm',
+                ...(others.length <= MOST_ASKED
+                  ? { to: `?${new URLSearchParams(others.map(([name]) => ['version', name]))}` }
+                  : {}),
+              },
+            ]
+          : []),
       ],
     ],
     [
       'Latest configuration',
-      Object.entries(config ?? {}).map(([name, count]) => ({
+      Object.entries(config).map(([name, count]) => ({
         name,
         count,
         tone: name === 'applied' ? 'good' : name === 'failed' ? 'bad' : 'warn',
         to: `?config=${name}`,
       })),
-      config ? 'No configuration was sent yet' : 'config-push does not answer now',
+      'No configuration was sent yet',
     ],
   ]
   return (
@@ -90,7 +103,7 @@ function Bar({ title, parts, nothing }: { title: string; parts: Part[]; nothing:
           const line = (
             <>
               <span className={classes.swatch} style={{ background: `var(--fg-${part.tone})` }} />
-              <span className="fg-ellipsis">{part.name}</span>
+              <span className="fg-ellipsis">{part.name}</span>{' '}
               <b>{part.count.toLocaleString()}</b>
             </>
           )

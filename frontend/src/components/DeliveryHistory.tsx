@@ -60,7 +60,7 @@ export function DeliveryHistory({ gateway, config }: { gateway: Gateway; config:
         }
       </Shown>
       <Modal opened={open !== null} onClose={() => setOpen(null)} size="80%" title="An earlier configuration">
-        {open && <Earlier delivery={open} gateway={gateway} assigned={config.assigned?.config ?? ''} onDone={() => setOpen(null)} />}
+        {open && <Earlier delivery={open} gateway={gateway} assigned={config.assigned} onDone={() => setOpen(null)} />}
       </Modal>
     </Paper>
   )
@@ -74,13 +74,13 @@ function Earlier({
 }: {
   delivery: Delivery
   gateway: Gateway
-  assigned: string
+  assigned: AgentConfig['assigned']
   onDone: () => void
 }) {
   const queryClient = useQueryClient()
   const query = useQuery(queries.delivered(delivery.delivery_id))
   const send = useMutation({
-    mutationFn: (text: string) => supervisorApi.pushConfig(gateway.instance_id, text),
+    mutationFn: (text: string) => supervisorApi.pushConfig(gateway.instance_id, text, assigned?.config_hash ?? ''),
     onSuccess: async () => {
       await queryClient.invalidateQueries({ queryKey: keys.agent(gateway.instance_id) })
       onDone()
@@ -90,7 +90,7 @@ function Earlier({
     <Shown query={query} what="This configuration cannot be shown">
       {(text) => (
         <Stack gap="sm">
-          <YamlDiff left={assigned} right={text} leftName="Assigned now" rightName="This version" />
+          <YamlDiff left={assigned?.config ?? ''} right={text} leftName="Assigned now" rightName="This version" />
           {delivery.state === 'failed' && (
             <Alert color="orange" title="It was refused then">
               <pre className="fg-pre">{delivery.error}</pre>

@@ -18,6 +18,7 @@ interface Props {
 }
 
 const TYPING_MILLISECONDS = 200
+const SEVERAL = ' several' // no version looks like this
 
 /** Search and filters of a list of agents, with what there is as suggestions. The URL holds them. */
 export function FilterBar({ filters, change, clear, rows, withMode = true }: Props) {
@@ -91,12 +92,13 @@ export function FilterBar({ filters, change, clear, rows, withMode = true }: Pro
       <NativeSelect
         size="xs"
         aria-label="Health"
-        value={filters.crash_looping ? CRASH_LOOP : filters.healthy === undefined ? '' : filters.healthy ? 'healthy' : 'unhealthy'}
+        value={filters.crash_looping ? CRASH_LOOP : (filters.health?.[0] ?? '')}
         onChange={(event) => change('health', event.currentTarget.value ? [event.currentTarget.value] : [])}
         data={[
           { value: '', label: 'Any health' },
           { value: 'healthy', label: 'Healthy' },
-          { value: 'unhealthy', label: 'Not healthy' },
+          { value: 'unhealthy', label: 'Unhealthy' },
+          { value: 'unknown', label: 'Health unknown' },
           { value: CRASH_LOOP, label: 'Crash loop' },
         ]}
       />
@@ -104,10 +106,11 @@ export function FilterBar({ filters, change, clear, rows, withMode = true }: Pro
         size="xs"
         maw={130}
         aria-label="Version"
-        value={filters.version?.[0] ?? ''}
+        value={filters.version?.length === 1 ? filters.version[0] : (filters.version?.length ? SEVERAL : '')}
         onChange={(event) => change('version', event.currentTarget.value ? [event.currentTarget.value] : [])}
         data={[
           { value: '', label: 'Any version' },
+          ...((filters.version?.length ?? 0) > 1 ? [{ value: SEVERAL, label: `${filters.version!.length} versions` }] : []),
           ...[...new Set([...(filters.version ?? []), ...Object.keys(summary?.by_version ?? {})])].sort(),
         ]}
       />

@@ -1,15 +1,17 @@
 import { Alert, Button, Group, Text } from '@mantine/core'
 import { IconRefresh } from '@tabler/icons-react'
-import { type ReactNode, useCallback, useState } from 'react'
+import { useMutation, useQuery } from '@tanstack/react-query'
+import { type ReactNode, useCallback } from 'react'
 import { useLocation, useNavigate, useParams, useSearchParams } from 'react-router'
 import type { SupervisedAgent } from '../services/api'
+import { queries } from '../services/queries'
 import { BulkActions } from './BulkActions'
 import { ColumnPicker } from './ColumnPicker'
 import { agents } from './counts'
 import { FilterBar } from './FilterBar'
 import { type Column, FleetTable } from './FleetTable'
 import { type Filters, isFiltered as leavesOut, useFilters, useFleet } from './fleet'
-import { MAX_SELECTED, useSelection } from './selection'
+import { MAX_SELECTED, type Selected, useSelection } from './selection'
 import { Empty, Failed, Loading } from './States'
 
 interface Props {
@@ -27,6 +29,11 @@ function countOf({ rows, total }: { rows: SupervisedAgent[]; total: number }, is
   return rows.length < total ? `${found}, ${rows.length.toLocaleString()} loaded; more come as you scroll` : found
 }
 
+/** Whether every agent that takes orders is chosen; it has to run under a supervisor for that. */
+function isEverySupervised(selected: Selected, supervised: number | undefined): boolean {
+  return Boolean(supervised) && [...selected.values()].filter((mode) => mode === 'supervisor').length >= supervised!
+}
+
 /** A list of agents with its filters, its selection and what can be done with what is selected. */
 export function FleetList({ base, label, columns, defaults, fixed, whenEmpty }: Props) {
   const [own, change, clear] = useFilters()
@@ -38,7 +45,8 @@ export function FleetList({ base, label, columns, defaults, fixed, whenEmpty }: 
   const { search } = useLocation()
   const { id } = useParams()
   const visible = params.get('cols')?.split(',') ?? defaults
-  const [isChoosing, setChoosing] = useState(false)
+  const { data: summary } = useQuery(queries.summary)
+  const every = useMutation({ mutationFn: selection.selectEvery })
 
   const open = useCallback(
     (row: SupervisedAgent) => void navigate({ pathname: `${base}/${row.instance_id}`, search }),
@@ -71,24 +79,30 @@ export function FleetList({ base, label, columns, defaults, fixed, whenEmpty }: 
           <Text size="sm" fw={600}>
             {selected.size.toLocaleString()} selected
           </Text>
-          {selected.size < fleet.total && (
-            <Button
-              variant="subtle"
-              loading={isChoosing}
-              onClick={() => {
-                setChoosing(true)
-                void selection.selectEvery().finally(() => setChoosing(false))
-              }}
-            >
-              Select all {Math.min(fleet.total, MAX_SELECTED).toLocaleString()} matching
+          {(selected.size < Math.min(fleet.total, MAX_SELECTED) || !fleet.rows.every((row) => selected.has(row.instance_id))) && (
+            <Button variant="subtle" loading={every.isPending} onClick={() => every.mutate()}>
+              {fleet.total > MAX_SELECTED
+                ? `Select the first ${MAX_SELECTED.toLocaleString()} of ${fleet.total.toLocaleString()} matching`
+                : `Select all ${fleet.total.toLocaleString()} matching`}
             </Button>
           )}
-          <BulkActions selected={selected} isEverything={!isFiltered && selected.size >= fleet.total} />
+          {fleet.total > MAX_SELECTED && (
+            <Text size="xs" c="dimmed">
+              An operation takes {MAX_SELECTED.toLocaleString()} agents at most: filters make parts.
+            </Text>
+          )}
+          <BulkActions
+            selected={selected}
+            isEverything={
+              isEverySupervised(selected, summary?.by_mode.supervisor) || (!isFiltered && selected.size >= fleet.total)
+            }
+          />
           <Button variant="subtle" onClick={selection.clear}>
             Clear selection
           </Button>
         </Group>
       )}
+      {every.isError && <Failed error={every.error} what="Not selected" />}
       {fleet.partial.length > 0 && (
         <Alert color="yellow" py={6} role="status">
           {fleet.partial.join(' and ')} {fleet.partial.length > 1 ? 'do' : 'does'} not answer now: what{' '}

@@ -3,6 +3,7 @@ import { useVirtualizer } from '@tanstack/react-virtual'
 import { type KeyboardEvent, memo, type ReactNode, useCallback, useEffect, useMemo, useRef } from 'react'
 import type { SupervisedAgent } from '../services/api'
 import classes from './FleetTable.module.css'
+import type { Selected } from './selection'
 
 const ROW_PIXELS = 36
 
@@ -25,7 +26,7 @@ interface Props {
   total: number
   sort: string
   onSort: (sort: string) => void
-  selected: ReadonlyMap<string, string>
+  selected: Selected
   onToggle: (row: SupervisedAgent, isExtended: boolean) => void
   onToggleAll: () => void
   onOpen: (row: SupervisedAgent) => void

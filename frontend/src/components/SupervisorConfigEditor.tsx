@@ -1,8 +1,8 @@
 import { Group, ScrollArea, SegmentedControl, Stack, Text, UnstyledButton } from '@mantine/core'
 import { useDebouncedValue } from '@mantine/hooks'
-import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from 'react'
+import { lazy, Suspense, useEffect, useMemo, useState } from 'react'
 import { check, type Problem } from '../editor/checks'
-import { draft, keepDraft } from '../editor/drafts'
+import { draft, dropDraft, keepDraft } from '../editor/drafts'
 import type { Components } from '../editor/schema'
 import { Loading } from './States'
 
@@ -11,12 +11,16 @@ const MonacoBox = lazy(() => import('../editor/MonacoBox'))
 interface Props {
   /** Under what the text is kept until it is sent. */
   draftKey: string
+  /** Hash of the configuration that it is to replace. */
+  base?: string
   initial: string
   /** What the target has got, when that is not what one began with. */
   sent?: string
   height?: number | string
   /** What runs now, to compare with. */
   effective?: string
+  /** What somebody else has sent meanwhile, to compare with. */
+  other?: string
   /** What the target was built with, by kind; empty where it did not tell. */
   available?: Components
   agent?: string
@@ -34,8 +38,8 @@ const NONE: Problem[] = []
 
 /** A collector's configuration: completed and checked as one types, compared with what runs, never lost. */
 export default function SupervisorConfigEditor(props: Props) {
-  const { draftKey, initial, sent = props.initial, height = '58vh', effective, available = NOTHING, agent, offered = available, refusals = NONE, onChange, replacement } = props
-  const [first] = useState(() => draft(draftKey) ?? initial)
+  const { draftKey, base, initial, sent = props.initial, height = '58vh', effective, other, available = NOTHING, agent, offered = available, refusals = NONE, onChange, replacement } = props
+  const [first] = useState(() => draft(draftKey)?.text ?? initial)
   const [text, setText] = useState(first)
   const [view, setView] = useState('edit')
   const [schema, setSchema] = useState<Problem[]>(NONE)
@@ -53,32 +57,27 @@ export default function SupervisorConfigEditor(props: Props) {
     return [...byPlace.values()].sort((a, b) => a.line - b.line)
   }, [marked, own, schema])
 
-  const change = useCallback(
-    (next: string) => {
-      setText(next)
-      keepDraft(draftKey, next === sent ? null : next)
-    },
-    [draftKey, sent],
-  )
+  useEffect(() => {
+    if (text === sent) dropDraft(draftKey)
+    else keepDraft(draftKey, text, base)
+  }, [draftKey, base, text, sent])
   useEffect(() => onChange(text, problems), [onChange, text, problems])
 
+  const views: { value: string; label: string; text?: string }[] = [
+    { value: 'edit', label: 'Edit' },
+    ...(effective === undefined ? [] : [{ value: 'effective', label: 'Compare with effective', text: effective }]),
+    ...(other === undefined ? [] : [{ value: 'other', label: 'Compare with the new one', text: other }]),
+  ]
+  const shown = views.find((one) => one.value === view) ?? views[0]!
   const errors = problems.filter((one) => one.severity === 'error').length
   const warnings = problems.length - errors
   return (
     <Stack gap="xs">
       <Group justify="space-between">
-        {effective === undefined ? (
+        {views.length < 2 ? (
           <span />
         ) : (
-          <SegmentedControl
-            aria-label="View"
-            value={view}
-            onChange={setView}
-            data={[
-              { value: 'edit', label: 'Edit' },
-              { value: 'compare', label: 'Compare with effective' },
-            ]}
-          />
+          <SegmentedControl aria-label="View" value={shown.value} onChange={setView} data={views} />
         )}
         <Group gap="xs" role="status" aria-label="Checks">
           {text !== sent && <span className="fg-pill">not sent yet</span>}
@@ -103,8 +102,8 @@ export default function SupervisorConfigEditor(props: Props) {
         <MonacoBox
           initial={first}
           {...(replacement ? { replacement } : {})}
-          onChange={change}
-          {...(view === 'compare' && effective !== undefined ? { original: effective } : {})}
+          onChange={setText}
+          {...(shown.text === undefined ? {} : { original: shown.text })}
           height={height}
           label="Configuration"
           problems={marked}

@@ -9,6 +9,9 @@ export interface Choice {
   instanceId?: string
 }
 
+/** Whether a text is FlowGate's address and nothing else: it gets into commands. */
+export const isAddress = (text: string) => /^wss?:\/\/([\w.-]+|\[[\da-f:.]+\])(:\d+)?(\/[\w./~%-]*)?$/i.test(text)
+
 /** FlowGate's collector image, as it is called where it was built. */
 export const IMAGE = 'flowgate-gateway:local'
 

@@ -2,33 +2,35 @@
 import { keepPreviousData, type InfiniteData, useInfiniteQuery, useQueryClient } from '@tanstack/react-query'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { useSearchParams } from 'react-router'
-import { type FleetQuery, type SupervisedAgent, type SupervisedPage, supervisorApi } from '../services/api'
+import { agentApi, type FleetQuery, type GatewayPage, type SupervisedAgent, type SupervisedPage, supervisorApi } from '../services/api'
 import { useFleetEvents, withRows } from '../services/live'
 import { keys, POLL_MILLISECONDS } from '../services/queries'
 
 export const PAGE_SIZE = 100
 
-export type Filters = Pick<FleetQuery, 'q' | 'management_mode' | 'status' | 'healthy' | 'version' | 'config_state' | 'crash_looping' | 'label' | 'sort'>
+export type Filters = Pick<FleetQuery, 'q' | 'management_mode' | 'status' | 'health' | 'version' | 'config_state' | 'crash_looping' | 'label' | 'sort'>
 
 export const STATUSES = ['online', 'stale', 'offline'] as const
 export const CONFIG_STATES = ['pending', 'offered', 'applying', 'applied', 'failed'] as const
-export const CRASH_LOOP = 'crash-loop'
+export const HEALTHS = ['healthy', 'unhealthy', 'unknown'] as const
+export const CRASH_LOOP = 'crash-loop' // in the address it is one more health
 const MODES = ['supervisor', 'extension'] as const
 
 /** Filters as the URL has them; what it has wrongly is left out. */
 export function filtersOf(params: URLSearchParams): Filters {
   const mode = MODES.find((one) => one === params.get('mode'))
   const status = params.getAll('status').filter((one) => STATUSES.some((known) => known === one))
-  const health = params.get('health')
+  const asked = params.getAll('health')
+  const health = HEALTHS.filter((one) => asked.includes(one))
   const config = params.getAll('config').filter((one) => CONFIG_STATES.some((known) => known === one))
   return {
     ...(params.get('q') ? { q: params.get('q')! } : {}),
     ...(mode ? { management_mode: mode } : {}),
     ...(status.length ? { status: status as Filters['status'] } : {}),
-    ...(health === 'healthy' ? { healthy: true } : health === 'unhealthy' ? { healthy: false } : {}),
+    ...(health.length ? { health } : {}),
     ...(params.has('version') ? { version: params.getAll('version') } : {}),
     ...(config.length ? { config_state: config as Filters['config_state'] } : {}),
-    ...(health === CRASH_LOOP ? { crash_looping: true } : {}),
+    ...(asked.includes(CRASH_LOOP) ? { crash_looping: true } : {}),
     ...(params.has('label') ? { label: params.getAll('label') } : {}),
     ...(params.get('sort') ? { sort: params.get('sort') as Filters['sort'] } : {}),
   }
@@ -185,13 +187,17 @@ export function useFleet(filters: Filters): FleetList {
   }
 }
 
-/** Ids of every agent that fits, at most `limit`: who is chosen is known before anything is done. */
-export async function everyMatching(filters: Filters, limit: number): Promise<Map<string, string>> {
-  const found = new Map<string, string>()
+/** The first agents that fit, `limit` at most, with their modes: who is chosen is known before anything is done. */
+export async function everyMatching(filters: Filters, limit: number) {
+  const found = new Map<string, SupervisedAgent['management_mode']>()
   let cursor: string | null = ''
   while (cursor !== null && found.size < limit) {
-    const page: SupervisedPage = await supervisorApi.listFleet({ ...filters, limit: 1000, ...(cursor ? { cursor } : {}) })
-    for (const row of page.items) found.set(row.instance_id, row.name)
+    const page: GatewayPage = await agentApi.list({
+      ...filters,
+      limit: Math.min(1000, limit - found.size),
+      ...(cursor ? { cursor } : {}),
+    })
+    for (const row of page.items) found.set(row.instance_id, row.management_mode)
     cursor = page.next_cursor
   }
   return found

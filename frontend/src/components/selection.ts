@@ -4,17 +4,21 @@ import { everyMatching, type Filters } from './fleet'
 
 export const MAX_SELECTED = 10_000 // an operation takes that many
 
+/** Modes of chosen agents, by instance_id. */
+export type Selected = ReadonlyMap<string, SupervisedAgent['management_mode']>
+
 export interface Selection {
-  selected: ReadonlyMap<string, string>
+  selected: Selected
   toggle: (row: SupervisedAgent, isExtended: boolean) => void
   toggleAll: () => void
+  /** Choose those that match, in their order, as far as an operation takes them. */
   selectEvery: () => Promise<void>
   clear: () => void
 }
 
-/** Chosen agents by id, with their names. They stay chosen while pages, filters and order change. */
+/** Chosen agents. They stay chosen while pages, filters and order change. */
 export function useSelection(rows: SupervisedAgent[], filters: Filters): Selection {
-  const [selected, setSelected] = useState<ReadonlyMap<string, string>>(new Map())
+  const [selected, setSelected] = useState<Selected>(new Map())
   const rowsNow = useRef(rows)
   rowsNow.current = rows
   const anchor = useRef<string | undefined>(undefined)
@@ -25,8 +29,8 @@ export function useSelection(rows: SupervisedAgent[], filters: Filters): Selecti
       const all = rowsNow.current
       const [from, to] = [anchor.current, row.instance_id].map((id) => all.findIndex((one) => one.instance_id === id))
       if (isExtended && from !== undefined && to !== undefined && from >= 0 && to >= 0) {
-        for (const one of all.slice(Math.min(from, to), Math.max(from, to) + 1)) next.set(one.instance_id, one.name)
-      } else if (!next.delete(row.instance_id)) next.set(row.instance_id, row.name)
+        for (const one of all.slice(Math.min(from, to), Math.max(from, to) + 1)) next.set(one.instance_id, one.management_mode)
+      } else if (!next.delete(row.instance_id)) next.set(row.instance_id, row.management_mode)
       return next
     })
     anchor.current = row.instance_id
@@ -38,12 +42,15 @@ export function useSelection(rows: SupervisedAgent[], filters: Filters): Selecti
       const isAll = all.every((row) => next.has(row.instance_id))
       for (const row of all) {
         if (isAll) next.delete(row.instance_id)
-        else next.set(row.instance_id, row.name)
+        else next.set(row.instance_id, row.management_mode)
       }
       return next
     })
   }, [])
-  const selectEvery = useCallback(async () => setSelected(await everyMatching(filters, MAX_SELECTED)), [filters])
+  const selectEvery = useCallback(async () => {
+    const found = await everyMatching(filters, MAX_SELECTED)
+    setSelected((known) => new Map([...known, ...found]))
+  }, [filters])
   const clear = useCallback(() => setSelected(new Map()), [])
   return { selected, toggle, toggleAll, selectEvery, clear }
 }

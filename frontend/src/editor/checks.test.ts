@@ -50,6 +50,18 @@ connectors:
     )
     expect(texts(text)).toEqual(['12 warning memory_limiter belongs first: what comes before it is not limited.'])
   })
+  it('finds the masks of secrets that FlowGate does not keep', () => {
+    const secrets = `  debug:
+    token: "[REDACTED]"
+    endpoint: https://me:[REDACTED]@example.com
+    enrollment: fge_${'*'.repeat(43)}
+    statement: replace_pattern(body, "pass=.*", "pass=[REDACTED]") # no secret`
+    expect(texts(GOOD.replace('  debug: {}', secrets)).map((one) => one.slice(0, 28))).toEqual([
+      '5 error Here stood a secret,',
+      '6 error Here stood a secret,',
+      '7 error Here stood a secret,',
+    ])
+  })
   it('says so when there is nothing, or no mapping', () => {
     expect(texts('  \n')).toEqual(['1 error It is empty.'])
     expect(texts('- a\n')[0]).toContain('A configuration is a mapping')
@@ -66,6 +78,7 @@ ${GOOD}extensions:
   expect(own).not.toContain('opamp')
   expect(own).not.toContain('telemetry')
   expect(check(own, {})).toEqual([])
+  for (const none of [GOOD, `${GOOD}extensions:\n`]) expect(withoutSupervisor(none)).toMatch(/exporters: \[ ?debug/)
 })
 
 describe('many targets', () => {

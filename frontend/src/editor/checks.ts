@@ -1,5 +1,5 @@
 /** What is wrong with a collector's configuration beyond its structure, each at its line. */
-import { isMap, isPair, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument, type YAMLMap } from 'yaml'
+import { isMap, isPair, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument, visit, type YAMLMap } from 'yaml'
 import { ApiError } from '../services/api'
 import { type Components, KINDS, type Kind } from './schema'
 
@@ -62,6 +62,9 @@ export function lacks(text: string, built: Built[]): Lack[] {
   return [...found.values()].sort((a, b) => b.instance_ids.length - a.instance_ids.length)
 }
 
+// What FlowGate puts in place of a secret: all of a value, a password in an address, an issued token.
+const MASK = /^\s*\[REDACTED\]\s*$|:\/\/[^/\s:@]+:\[REDACTED\]@|fg[aetm]_\*{20,}/
+
 /** What all agents that told have, by kind. */
 export function shared(built: Built[]): Components {
   const told = built.flatMap(({ components }) => (components ? [components] : []))
@@ -94,6 +97,13 @@ export function check(text: string, available: Components, agent = 'This agent')
     add('error', 'A configuration is a mapping: receivers, processors, exporters, service.', root?.range)
     return found
   }
+
+  visit(document, {
+    Scalar(_, node) {
+      if (typeof node.value !== 'string' || !MASK.test(node.value)) return
+      add('error', 'Here stood a secret, which FlowGate does not keep. Write it, or a reference such as ${env:NAME}.', node.range)
+    },
+  })
 
   const defined = {} as Record<Kind, Map<string, Node>>
   for (const kind of KINDS) {

@@ -5,14 +5,16 @@ import { isMap, isScalar, isSeq, parseDocument } from 'yaml'
 export function withoutSupervisor(text: string): string {
   const document = parseDocument(text, { logLevel: 'silent' })
   if (document.errors.length || !isMap(document.contents)) return text
-  document.deleteIn(['extensions', 'opamp'])
+  const extensions = document.get('extensions')
+  if (isMap(extensions)) {
+    extensions.delete('opamp')
+    if (!extensions.items.length) document.delete('extensions')
+  }
   const started = document.getIn(['service', 'extensions'])
   if (isSeq(started)) {
     started.items = started.items.filter((item) => !(isScalar(item) && item.value === 'opamp'))
     if (!started.items.length) document.deleteIn(['service', 'extensions'])
   }
-  const extensions = document.getIn(['extensions'])
-  if (isMap(extensions) && !extensions.items.length) document.delete('extensions')
   if (document.hasIn(['service', 'telemetry'])) document.deleteIn(['service', 'telemetry'])
   return document.toString({ lineWidth: 0 })
 }

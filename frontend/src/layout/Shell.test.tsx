@@ -4,7 +4,21 @@ import { HttpResponse, http } from 'msw'
 import { expect, it } from 'vitest'
 import { visit } from '../testing/render'
 import { problem, server } from '../testing/server'
+import { openStreams, streamOf } from '../testing/streams'
 
+const live = {
+  token_id: 't',
+  name: 'plant-7',
+  state: 'live',
+  labels: {},
+  max_uses: null,
+  uses: 3,
+  expires_at: null,
+  revoked_at: null,
+  last_used_at: null,
+  created_at: '2026-11-02T08:15:30.125Z',
+  created_by: 'admin',
+}
 const signedOut = http.get('*/api/v1/session', () =>
   HttpResponse.json({ signed_in: false, csrf_token: null, expires_at: null }),
 )
@@ -48,6 +62,41 @@ it('keeps the page and what was typed when the session ends', async () => {
   await userEvent.type(search, 'edge')
   expect(await screen.findByText(/Your session has ended/)).toBeInTheDocument()
   expect(search).toHaveValue('edge')
+})
+
+it('sends once more with the token of the session that another tab has begun', async () => {
+  const shown: (string | null)[] = []
+  server.use(
+    http.delete('*/api/v1/enrollment-tokens/:id', ({ request }) => {
+      shown.push(request.headers.get('x-csrf-token'))
+      return shown.at(-1) === 'newer' ? HttpResponse.json(live) : problem(403, "Send the session's token.")
+    }),
+    http.get('*/api/v1/enrollment-tokens', () => HttpResponse.json({ items: [live] })),
+  )
+  visit('/enrollment')
+  await userEvent.click(await screen.findByRole('button', { name: 'Revoke plant-7' }))
+  server.use(
+    http.get('*/api/v1/session', () => HttpResponse.json({ signed_in: true, csrf_token: 'newer', expires_at: '2099-01-01T00:00:00Z' })),
+  )
+  await userEvent.click(await screen.findByRole('button', { name: /^Revoke, cut off/ }))
+  await waitFor(() => expect(screen.queryByRole('dialog')).not.toBeInTheDocument())
+  expect(shown).toEqual(['csrf', 'newer'])
+})
+
+it('closes its stream when another tab signs out, and goes on when one signs in', async () => {
+  openStreams()
+  const other = new BroadcastChannel('flowgate-session')
+  visit('/')
+  const events = await streamOf('/api/v1/events')
+  server.use(signedOut)
+  other.postMessage('signed out')
+  expect(await screen.findByText(/Your session has ended/)).toBeInTheDocument()
+  await waitFor(() => expect(events.readyState).toBe(EventSource.CLOSED))
+  server.use(http.get('*/api/v1/session', () => HttpResponse.json({ signed_in: true, csrf_token: 'c', expires_at: null })))
+  other.postMessage('signed in')
+  await waitFor(() => expect(screen.queryByText(/Your session has ended/)).not.toBeInTheDocument())
+  expect(await streamOf('/api/v1/events')).not.toBe(events)
+  other.close()
 })
 
 it('says so when FlowGate cannot be reached', async () => {

@@ -18,7 +18,7 @@ import { lazy, Suspense, useCallback, useEffect, useState } from 'react'
 import { Outlet, NavLink as RouterLink } from 'react-router'
 import { ago, useNow } from '../components/RelativeTime'
 import { Failed, Loading } from '../components/States'
-import { ApiError, sessionApi, whenSignedOut } from '../services/api'
+import { ApiError, sessionApi, whenSessionChanges, whenSignedOut } from '../services/api'
 import { useLiveState, useLiveUpdates } from '../services/live'
 import { keys, queries } from '../services/queries'
 import classes from './Shell.module.css'
@@ -53,6 +53,11 @@ export function Shell() {
     )
   }, [queryClient])
 
+  useEffect(
+    () => whenSessionChanges(() => void queryClient.invalidateQueries({ queryKey: keys.session })),
+    [queryClient],
+  )
+
   if (session.isPending) return <Loading label="Starting" />
   if (!session.data) return <Failed error={session.error} retry={() => void session.refetch()} />
   if (!isSignedIn && !wasSignedIn) {
@@ -64,14 +69,14 @@ export function Shell() {
   }
   return (
     <>
-      <Frame onSignedOut={() => setWasSignedIn(false)} />
+      <Frame isSignedIn={isSignedIn} onSignedOut={() => setWasSignedIn(false)} />
       <Suspense fallback={null}>{!isSignedIn && <SessionEnded />}</Suspense>
     </>
   )
 }
 
-function Frame({ onSignedOut }: { onSignedOut: () => void }) {
-  useLiveUpdates()
+function Frame({ isSignedIn, onSignedOut }: { isSignedIn: boolean; onSignedOut: () => void }) {
+  useLiveUpdates(isSignedIn)
   const queryClient = useQueryClient()
   const [isOpen, setOpen] = useState(false)
   const { setColorScheme } = useMantineColorScheme()

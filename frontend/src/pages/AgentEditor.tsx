@@ -13,11 +13,11 @@ import { Failed, Loading, Shown } from '../components/States'
 import { effectiveText } from '../components/stages'
 import SupervisorConfigEditor from '../components/SupervisorConfigEditor'
 import { type Problem, refusalsOf } from '../editor/checks'
-import { keepDraft } from '../editor/drafts'
+import { draft, dropDraft } from '../editor/drafts'
 import type { Components } from '../editor/schema'
 import { hasPipelines, withoutSupervisor } from '../editor/effective'
 import { exampleOf } from '../editor/example'
-import { type AgentConfig, type AgentVersion, type Gateway, supervisorApi } from '../services/api'
+import { ApiError, type AgentConfig, type AgentVersion, type Gateway, supervisorApi } from '../services/api'
 import { keys, queries } from '../services/queries'
 
 const OVER = ['applied', 'failed', 'superseded']
@@ -49,7 +49,7 @@ export default function AgentEditor() {
         {(one) => (
           <Shown query={config} what="Its configuration cannot be shown">
             {(known) =>
-              version.isPending ? <Loading rows={8} /> : <Editor gateway={one} config={known} version={version.data} />
+              version.isPending ? <Loading rows={8} /> : <Editor gateway={one} config={known} isFresh={!config.isError} version={version.data} />
             }
           </Shown>
         )}
@@ -58,11 +58,27 @@ export default function AgentEditor() {
   )
 }
 
-function Editor({ gateway, config, version }: { gateway: Gateway; config: AgentConfig; version: AgentVersion | undefined }) {
+const isChanged = (error: unknown) => error instanceof ApiError && error.status === 412
+
+interface Props {
+  gateway: Gateway
+  config: AgentConfig
+  /** Whether that is what the server said last. */
+  isFresh: boolean
+  version: AgentVersion | undefined
+}
+
+function Editor({ gateway, config, isFresh, version }: Props) {
   const queryClient = useQueryClient()
   const id = gateway.instance_id
   const effective = useMemo(() => effectiveText(config), [config])
   const [initial] = useState(() => config.assigned?.config ?? withoutSupervisor(effective))
+  // The configuration that its author has seen, and which is replaced by what is written.
+  const [seen, setSeen] = useState<{ hash: string; text: string | null }>(() => {
+    const [hash, kept] = [config.assigned?.config_hash ?? '', draft(id)?.base]
+    return kept === undefined || kept === hash ? { hash, text: initial } : { hash: kept, text: null }
+  })
+  const sent = seen.text ?? initial
   const available = useMemo<Components>(
     () =>
       Object.fromEntries(
@@ -74,11 +90,12 @@ function Editor({ gateway, config, version }: { gateway: Gateway; config: AgentC
   const [force, setForce] = useState(false)
   const [replacement, setReplacement] = useState<{ text: string }>()
   const send = useMutation({
-    mutationFn: (text: string) => supervisorApi.pushConfig(id, text),
-    onSuccess: () => {
-      keepDraft(id, null)
-      return queryClient.invalidateQueries({ queryKey: keys.agent(id) })
+    mutationFn: (text: string) => supervisorApi.pushConfig(id, text, seen.hash),
+    onSuccess: (delivery, text) => {
+      setSeen({ hash: delivery.config_hash, text })
+      dropDraft(id, text)
     },
+    onSettled: () => queryClient.invalidateQueries({ queryKey: keys.agent(id) }),
   })
   const delivery = useQuery({
     queryKey: [...keys.agent(id), 'delivery', send.data?.delivery_id],
@@ -87,7 +104,6 @@ function Editor({ gateway, config, version }: { gateway: Gateway; config: AgentC
     refetchInterval: (query) => (OVER.includes(query.state.data?.state ?? '') ? false : 1000),
   })
   const state = delivery.data?.state ?? send.data?.state
-  const sent = send.data ? (send.variables ?? initial) : initial
   const refusals = useMemo<Problem[]>(() => {
     if (send.variables !== now.text) return [] // it is another text by now
     const found = refusalsOf(send.error)
@@ -98,14 +114,19 @@ function Editor({ gateway, config, version }: { gateway: Gateway; config: AgentC
   }, [send.error, send.variables, delivery.data, now.text])
   const change = useCallback((text: string, problems: Problem[]) => setNow({ text, problems }), [])
 
+  const latest = { hash: config.assigned?.config_hash ?? '', text: config.assigned?.config ?? '' }
+  const isOwn = send.isPending || (send.data && config.delivery?.delivery_id === send.data.delivery_id)
+  const isOther = isFresh && !isOwn && latest.hash !== seen.hash && latest.text !== seen.text
   const errors = now.problems.filter((one) => one.severity === 'error' && !refusals.includes(one)).length
   const reason =
     whyNot(gateway, 'AcceptsRemoteConfig') ??
     (!now.text.trim()
       ? 'There is nothing to send'
-      : errors && !force
-        ? `${errors} ${errors === 1 ? 'error is' : 'errors are'} left; correct them, or choose to send it all the same`
-        : null)
+      : isOther
+        ? 'Another configuration was assigned meanwhile; say above which one counts'
+        : errors && !force
+          ? `${errors} ${errors === 1 ? 'error is' : 'errors are'} left; correct them, or choose to send it all the same`
+          : null)
   return (
     <>
       {state && (
@@ -126,11 +147,43 @@ function Editor({ gateway, config, version }: { gateway: Gateway; config: AgentC
           )}
         </Alert>
       )}
-      {send.isError && <Failed error={send.error} what="Not sent; what you wrote is still here" />}
+      {isOther && (
+        <Alert
+          role="status"
+          color="orange"
+          title={
+            <>
+              Another configuration was assigned to this agent <RelativeTime at={config.delivery?.created_at} never="meanwhile" />
+            </>
+          }
+        >
+          <Text size="sm" mb="xs">
+            What you wrote began from the one before, and would replace the new one unseen. Compare them below, then say which one
+            counts.
+          </Text>
+          <Group gap="xs">
+            <Button
+              variant="default"
+              onClick={() => {
+                setSeen(latest)
+                setReplacement({ text: latest.text })
+              }}
+            >
+              Take the new one
+            </Button>
+            <Button variant="default" onClick={() => setSeen(latest)}>
+              Go on with mine, to replace it
+            </Button>
+          </Group>
+        </Alert>
+      )}
+      {send.isError && !(isOther && isChanged(send.error)) && <Failed error={send.error} what="Not sent; what you wrote is still here" />}
       <SupervisorConfigEditor
         draftKey={id}
+        base={seen.hash}
         initial={initial}
         sent={sent}
+        {...(isOther ? { other: latest.text } : {})}
         effective={effective}
         available={available}
         agent={gateway.name}

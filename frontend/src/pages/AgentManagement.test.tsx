@@ -96,10 +96,10 @@ describe('the list of agents', () => {
     server.use(
       http.get('*/api/v1/ui/agents', ({ request }) => {
         const query = new URL(request.url).searchParams
-        if (query.get('limit') === '1000') return page(all)
         if (query.get('cursor')) return page(all.slice(2), 5)
         return query.get('q') ? page([], 0) : page(all.slice(0, 2), 5, 'more')
       }),
+      http.get('*/api/v1/gateways', () => page(all)),
     )
     visit('/agents')
     await userEvent.click(await screen.findByRole('checkbox', { name: 'Select otelcol@edge-1' }))
@@ -110,6 +110,36 @@ describe('the list of agents', () => {
     await userEvent.type(screen.getByRole('combobox', { name: 'Search agents' }), 'nothing')
     expect(await screen.findByText('No agent fits the filters')).toBeInTheDocument()
     expect(screen.getByText('5 selected')).toBeInTheDocument()
+  })
+
+  it('says how many of a large fleet it selects, and that it could not', async () => {
+    const all = Array.from({ length: 1000 }, (_, index) => makeAgent(index + 1))
+    const limits: number[] = []
+    server.use(
+      http.get('*/api/v1/ui/agents', ({ request }) =>
+        request.url.includes('cursor') ? page([], 20_000) : page(all.slice(0, 2), 20_000, 'more'),
+      ),
+      http.get('*/api/v1/gateways', () => problem(503, 'agent-registry does not answer.')),
+    )
+    visit('/agents')
+    await userEvent.click(await screen.findByRole('checkbox', { name: 'Select otelcol@edge-1' }))
+    const button = screen.getByRole('button', { name: 'Select the first 10,000 of 20,000 matching' })
+    expect(screen.getByText(/An operation takes 10,000 agents at most/)).toBeInTheDocument()
+    await userEvent.click(button)
+    expect(await screen.findByText('Not selected')).toBeInTheDocument()
+    expect(screen.getByText('1 selected')).toBeInTheDocument()
+    server.use(
+      http.get('*/api/v1/gateways', ({ request }) => {
+        const query = new URL(request.url).searchParams
+        limits.push(Number(query.get('limit')))
+        const from = Number(query.get('cursor') ?? 0)
+        const items = all.map((one) => ({ ...one, instance_id: `${from}-${one.instance_id}` }))
+        return page(items, 20_000, String(from + 1000))
+      }),
+    )
+    await userEvent.click(button)
+    expect(await screen.findByText('10,001 selected')).toBeInTheDocument()
+    expect(limits).toEqual(Array.from({ length: 10 }, () => 1000))
   })
 
   it('says so when there is none, and how to get one', async () => {

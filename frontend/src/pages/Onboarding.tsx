@@ -4,7 +4,7 @@ import { useMutation, useQuery } from '@tanstack/react-query'
 import { type ReactNode, useCallback, useEffect, useState } from 'react'
 import { Link, useSearchParams } from 'react-router'
 import { BundleDownload } from '../components/BundleDownload'
-import { type Choice, needs, steps } from '../components/commands'
+import { type Choice, isAddress, needs, steps } from '../components/commands'
 import { CopyBlock } from '../components/CopyBlock'
 import { ModeBadge } from '../components/ModeBadge'
 import { Page } from '../components/Page'
@@ -24,10 +24,13 @@ const HOUR = 3_600_000
 export default function Onboarding() {
   const about = useQuery(queries.about)
   const [params] = useSearchParams()
-  const instanceId = params.get('move') ?? undefined
-  const moved = useQuery({ ...queries.gateway(instanceId ?? ''), enabled: instanceId !== undefined })
+  const wanted = params.get('move')
+  const moved = useQuery({ ...queries.gateway(wanted ?? ''), enabled: wanted !== null })
+  // Commands are typed as root, and a link may say anything: only an id that FlowGate knows gets into them.
+  const instanceId = moved.data?.instance_id
+  const isMove = wanted !== null
   const [mode, setMode] = useState<Choice['mode']>('supervisor')
-  const [platform, setPlatform] = useState<Choice['platform']>(instanceId ? 'docker' : 'linux')
+  const [platform, setPlatform] = useState<Choice['platform']>(isMove ? 'docker' : 'linux')
   const [url, setUrl] = useState('')
   useEffect(() => {
     if (about.data?.opamp_url) setUrl((known) => known || about.data.opamp_url!)
@@ -42,12 +45,13 @@ export default function Onboarding() {
       }),
   })
   const isLocal = /\/\/(127\.|localhost|\[::1\])/.test(url)
+  const isComplete = isAddress(url) && (!isMove || instanceId !== undefined)
   const choice = { mode, platform, url, token: make.data?.token ?? '', ...(instanceId ? { instanceId } : {}) }
   return (
-    <Page title={instanceId ? 'Move an agent to another mode' : 'Connect an agent'} aside={moved.data?.name}>
+    <Page title={isMove ? 'Move an agent to another mode' : 'Connect an agent'} aside={moved.data?.name}>
       <Stack gap="md" maw={880} pb="xl">
         {moved.isError && <Failed error={moved.error} what="The agent that moves is not known" />}
-        {instanceId && (
+        {isMove && (
           <Alert color="blue" title="It stays the same gateway">
             Name, labels and history stay: what runs there next has the identity of this agent. Stop the old collector first, since
             two must not run with one identity.
@@ -83,7 +87,7 @@ export default function Onboarding() {
               label="FlowGate's address, as the agent reaches it"
               w={380}
               value={url}
-              error={url && !/^wss?:\/\//.test(url) ? 'It begins with ws:// or wss://' : undefined}
+              error={url && !isAddress(url) ? 'It is ws:// or wss://, a host, and perhaps a port and a path' : undefined}
               onChange={(event) => setUrl(event.currentTarget.value)}
               placeholder="wss://flowgate.example.com/v1/opamp"
             />
@@ -95,7 +99,7 @@ export default function Onboarding() {
           )}
         </Step>
         <Step number={3} title="Run this there">
-          {make.data ? (
+          {make.data && isComplete ? (
             <Stack gap="sm">
               <Text size="sm">{needs(choice)}</Text>
               {steps(choice).map((step) => (
@@ -118,7 +122,7 @@ export default function Onboarding() {
             <Stack gap="xs">
               {make.isError && <Failed error={make.error} what="No token could be made" />}
               <Group>
-                <Button loading={make.isPending} disabled={!url} onClick={() => make.mutate()}>
+                <Button loading={make.isPending} disabled={!isComplete} onClick={() => make.mutate()}>
                   Make the commands, with a fresh token
                 </Button>
                 <Text size="xs" c="dimmed">
@@ -128,7 +132,7 @@ export default function Onboarding() {
             </Stack>
           )}
         </Step>
-        {make.data && (
+        {make.data && isComplete && (
           // In view however long the commands are.
           <div style={{ position: 'sticky', bottom: 0, boxShadow: 'var(--mantine-shadow-md)' }}>
             <Step number={4} title="It appears here">
@@ -155,22 +159,25 @@ function Step({ number, title, children }: { number: number; title: string; chil
   )
 }
 
-/** Waits for the agent that comes with the token, live. */
+/** Waits for the agent that comes with the token, live: others may come meanwhile. */
 function Arrival({ tokenId }: { tokenId: string }) {
-  const [agent, setAgent] = useState<Gateway | null>(null)
-  const { data } = useQuery({ ...queries.tokens, refetchInterval: 3000 })
-  const isUsed = (data?.items.find((token) => token.token_id === tokenId)?.uses ?? 0) > 0
+  const { data, refetch } = useQuery({
+    queryKey: ['arrival', tokenId],
+    queryFn: async () => {
+      const { items } = await agentApi.list({ sort: '-first_seen_at', limit: 100 })
+      return items.find((one) => one.enrollment_token_id === tokenId) ?? null
+    },
+    refetchInterval: 3000,
+  })
   useFleetEvents(
-    useCallback((events) => {
-      const joined = events.find((event) => event.event === 'agent.registered')
-      if (joined?.instance_id) void agentApi.get(joined.instance_id).then(setAgent, () => {})
-    }, []),
+    useCallback(
+      (events) => {
+        if (events.some((event) => event.enrollment_token_id === tokenId)) void refetch()
+      },
+      [tokenId, refetch],
+    ),
   )
-  useEffect(() => {
-    if (!isUsed || agent) return
-    void agentApi.list({ sort: '-first_seen_at', limit: 1 }).then((page) => setAgent(page.items[0] ?? null), () => {})
-  }, [isUsed, agent])
-  return <Arrived agent={agent} />
+  return <Arrived agent={data ?? null} />
 }
 
 /** Waits for an agent to be there in the mode that was chosen for it. */
@@ -184,7 +191,10 @@ function Arrived({ agent }: { agent: Gateway | null }) {
     return (
       <Group gap="sm" role="status">
         <Loader size="xs" type="dots" />
-        <Text size="sm">Waiting for its first connection…</Text>
+        <Text size="sm">
+          Waiting for its first connection… One that was here before does not come as a new one: it is in{' '}
+          <Link to="/agents?sort=-last_seen_at">the list of agents</Link>.
+        </Text>
       </Group>
     )
   }

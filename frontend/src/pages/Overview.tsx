@@ -40,7 +40,7 @@ export default function Overview() {
               <CountBars summary={data} />
               <Grid gap="md">
                 <Grid.Col span={{ base: 12, lg: 6 }}>
-                  <Attention loops={data.supervisors?.crash_looping ?? 0} />
+                  <Attention loops={data.supervisors?.crash_looping ?? 0} sick={data.by_health.unhealthy ?? 0} />
                   <Operations />
                 </Grid.Col>
                 <Grid.Col span={{ base: 12, lg: 6 }}>
@@ -79,20 +79,27 @@ export function reasonOf(row: SupervisedAgent): string | null {
   return null
 }
 
-function Attention({ loops }: { loops: number }) {
+function Attention({ loops, sick }: { loops: number; sick: number }) {
   const query = useQuery({
     queryKey: [...keys.supervised, 'attention', loops],
     placeholderData: keepPreviousData,
     queryFn: async () => {
-      const [crashing, sick, away, failed] = await Promise.all([
-        loops ? supervisorApi.listFleet({ crash_looping: true, limit: 20 }) : { items: [], total: 0 },
-        supervisorApi.listFleet({ healthy: false, status: ['online', 'stale'], limit: 50 }),
-        supervisorApi.listFleet({ status: ['offline', 'stale'], sort: '-last_seen_at', limit: 20 }),
-        supervisorApi.listFleet({ config_state: ['failed'], limit: 20 }),
-      ])
-      const all = new Map([...crashing.items, ...sick.items, ...failed.items, ...away.items].map((row) => [row.instance_id, row]))
-      const isCut = [crashing, sick, away, failed].some((page) => page.total > page.items.length)
-      return { rows: [...all.values()].filter(reasonOf), sick: sick.total, isCut }
+      const asked: Parameters<typeof supervisorApi.listFleet>[0][] = [
+        ...(loops ? [{ crash_looping: true, limit: 20 }] : []),
+        { health: ['unhealthy'], limit: 50 },
+        { config_state: ['failed'], limit: 20 },
+        { status: ['offline', 'stale'], sort: '-last_seen_at', limit: 20 },
+      ]
+      const answers = await Promise.allSettled(asked.map((query) => supervisorApi.listFleet(query)))
+      const pages = answers.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+      const missing = answers.flatMap((one) => (one.status === 'rejected' ? [one.reason as Error] : []))
+      if (!pages.length) throw missing[0]!
+      const all = new Map(pages.flatMap((page) => page.items).map((row) => [row.instance_id, row]))
+      return {
+        rows: [...all.values()].filter(reasonOf),
+        isCut: pages.some((page) => page.total > page.items.length),
+        missing: missing[0]?.message ?? pages.flatMap((page) => page.partial.map((one) => `${one} does not answer.`))[0],
+      }
     },
     refetchInterval: POLL_MILLISECONDS,
   })
@@ -106,44 +113,48 @@ function Attention({ loops }: { loops: number }) {
               {loops === 1 ? '1 collector crashes' : `${loops.toLocaleString()} collectors crash`} again and again
             </Link>
           )}
-          {query.data && query.data.sick > 0 && (
+          {sick > 0 && (
             <Link to="/agents?health=unhealthy" className="fg-more">
-              All that are not healthy
+              {sick.toLocaleString()} unhealthy
             </Link>
           )}
         </Group>
       }
     >
       <Shown query={query}>
-        {({ rows, isCut }) =>
-          rows.length === 0 ? (
-            <Text size="sm" c="dimmed">
-              Every agent is connected and healthy.
-            </Text>
-          ) : (
-            <Stack gap={0}>
-              {rows.slice(0, SHOWN).map((row) => (
-                <Group key={row.instance_id} gap="sm" wrap="nowrap" py={5} className="fg-line">
-                  <Link to={`/agents/${row.instance_id}`} className="fg-link fg-ellipsis" style={{ flex: '0 0 220px' }}>
-                    {row.name}
-                  </Link>
-                  <Text size="sm" className="fg-ellipsis" style={{ flex: 1 }} title={reasonOf(row) ?? ''}>
-                    {reasonOf(row)}
-                  </Text>
-                  <Text size="xs" c="dimmed" style={{ flex: 'none' }}>
-                    <RelativeTime at={row.health.since ?? row.last_seen_at} />
-                  </Text>
-                </Group>
-              ))}
-              {rows.length > SHOWN && (
-                <Text size="xs" c="dimmed" mt={6}>
-                  and {isCut && 'at least '}
-                  {rows.length - SHOWN} more
+        {({ rows, isCut, missing }) => (
+          <Stack gap={0}>
+            {missing && (
+              <Text size="sm" c="var(--fg-warn)" role="status">
+                Part of it cannot be told now: {missing}
+              </Text>
+            )}
+            {rows.length === 0 && !missing && (
+              <Text size="sm" c="dimmed">
+                Every agent is connected and healthy.
+              </Text>
+            )}
+            {rows.slice(0, SHOWN).map((row) => (
+              <Group key={row.instance_id} gap="sm" wrap="nowrap" py={5} className="fg-line">
+                <Link to={`/agents/${row.instance_id}`} className="fg-link fg-ellipsis" style={{ flex: '0 0 220px' }}>
+                  {row.name}
+                </Link>
+                <Text size="sm" className="fg-ellipsis" style={{ flex: 1 }} title={reasonOf(row) ?? ''}>
+                  {reasonOf(row)}
                 </Text>
-              )}
-            </Stack>
-          )
-        }
+                <Text size="xs" c="dimmed" style={{ flex: 'none' }}>
+                  <RelativeTime at={row.health.since ?? row.last_seen_at} />
+                </Text>
+              </Group>
+            ))}
+            {rows.length > SHOWN && (
+              <Text size="xs" c="dimmed" mt={6}>
+                and {isCut && 'at least '}
+                {rows.length - SHOWN} more
+              </Text>
+            )}
+          </Stack>
+        )}
       </Shown>
     </Section>
   )

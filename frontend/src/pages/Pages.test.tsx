@@ -3,7 +3,7 @@ import userEvent from '@testing-library/user-event'
 import { HttpResponse, http } from 'msw'
 import { describe, expect, it } from 'vitest'
 import { visit } from '../testing/render'
-import { fleet, makeAgent, page, server } from '../testing/server'
+import { fleet, makeAgent, page, problem, server } from '../testing/server'
 
 const token = {
   token_id: 't',
@@ -55,6 +55,42 @@ describe('overview', () => {
     expect(await screen.findByText(/It refused its configuration: unknown exporter/)).toBeInTheDocument()
     expect(screen.getByText('Not connected')).toBeInTheDocument()
   })
+  it('leads from the parts of health and version to just those', async () => {
+    const versions = Object.fromEntries(Array.from({ length: 8 }, (_, index) => [`0.${index}.0`, 20 - index]))
+    server.use(
+      http.get('*/api/v1/fleet/summary', () =>
+        HttpResponse.json({
+          total: 9,
+          by_mode: {},
+          by_status: {},
+          by_health: { healthy: 5, unhealthy: 3, unknown: 1 },
+          by_version: versions,
+          by_config_state: {},
+          supervisors: null,
+          partial: [],
+        }),
+      ),
+    )
+    visit('/')
+    const health = await screen.findByRole('region', { name: 'Health' })
+    expect(within(health).getByRole('link', { name: /^unhealthy/ })).toHaveAttribute('href', '/agents?health=unhealthy')
+    expect(within(health).getByRole('link', { name: /unknown/ })).toHaveAttribute('href', '/agents?health=unknown')
+    const version = screen.getByRole('region', { name: 'Version' })
+    expect(within(version).getByRole('link', { name: /others 27/ })).toHaveAttribute('href', '/agents?version=0.6.0&version=0.7.0')
+  })
+  it('tells what it knows of attention when a part of it does not answer', async () => {
+    server.use(
+      http.get('*/api/v1/ui/agents', ({ request }) => {
+        const query = new URL(request.url).searchParams
+        if (query.get('config_state')) return problem(503, 'agent-registry does not answer.')
+        return page(query.getAll('status').includes('offline') ? [fleet[2]!] : [])
+      }),
+    )
+    visit('/')
+    const attention = await screen.findByRole('region', { name: 'Needs attention' })
+    expect(await within(attention).findByText(/Part of it cannot be told now: agent-registry does not answer/)).toBeInTheDocument()
+    expect(within(attention).getByText('Not connected')).toBeInTheDocument()
+  })
   it('counts crash loops over the whole fleet, and leads to them', async () => {
     const crashing = makeAgent(8)
     crashing.supervisor!.is_crash_looping = true
@@ -66,7 +102,7 @@ describe('overview', () => {
           by_status: {},
           by_health: {},
           by_version: {},
-          by_config_state: null,
+          by_config_state: {},
           supervisors: { by_collector_state: { crashed: 2 }, crash_looping: 2 },
           partial: ['config-push'],
         }),
@@ -119,6 +155,32 @@ describe('bulk operations', () => {
     expect(orders.at(-1)).toMatchObject({ dry_run: false, instance_ids: fleet.map((one) => one.instance_id) })
     expect(router.state.location.pathname).toBe('/operations/o')
   })
+  it('warn of everything however it was selected, and say when nobody can take part', async () => {
+    server.use(
+      http.get('*/api/v1/ui/agents', ({ request }) =>
+        page(new URL(request.url).searchParams.get('management_mode') ? [fleet[0]!, fleet[2]!] : fleet),
+      ),
+      http.post('*/api/v1/supervisor/operations', () =>
+        HttpResponse.json({
+          ...operation,
+          dry_run: true,
+          targets: [{ ...fleet[2]!, state: 'skipped', reason: 'it is not connected', updated_at: null }],
+        }),
+      ),
+    )
+    visit('/agents?mode=supervisor')
+    await userEvent.click(await screen.findByRole('checkbox', { name: 'Select otelcol@edge-3' }))
+    await userEvent.click(screen.getByRole('button', { name: 'Restart 1 agent…' }))
+    const dialog = await screen.findByRole('dialog')
+    expect(await within(dialog).findByText('⚠ 0 agents can take part')).toBeInTheDocument()
+    expect(within(dialog).getByText(/it is not connected/)).toBeInTheDocument()
+    expect(within(dialog).getByRole('button', { name: 'Restart 0 agents' })).toHaveAttribute('aria-disabled', 'true')
+    expect(within(dialog).queryByText('These are all of them')).not.toBeInTheDocument()
+    await userEvent.click(within(dialog).getByRole('button', { name: 'Close' }))
+    await userEvent.click(screen.getByRole('checkbox', { name: 'Select otelcol@edge-1' }))
+    await userEvent.click(screen.getByRole('button', { name: 'Restart 2 agents…' }))
+    expect(await screen.findByText('These are all of them')).toBeInTheDocument()
+  })
   it('are stopped after the question how many that leaves out', async () => {
     let stopped = false
     server.use(
@@ -170,16 +232,6 @@ describe('enrollment tokens', () => {
     await userEvent.click(screen.getByRole('button', { name: 'Revoke, cut off 3' }))
     await expect.poll(() => revoked).toEqual(['t'])
   })
-})
-
-it('onboarding makes commands with a fresh token and waits for the agent', async () => {
-  server.use(
-    http.post('*/api/v1/enrollment-tokens', () => HttpResponse.json({ ...token, uses: 0, token: 'fge_fresh' }, { status: 201 })),
-  )
-  visit('/onboarding')
-  await userEvent.click(await screen.findByRole('button', { name: /Make the commands/ }))
-  expect(await screen.findByText(/Bearer fge_fresh/)).toHaveTextContent('wss://flowgate.test/v1/opamp')
-  expect(screen.getByText(/Waiting for its first connection/)).toBeInTheDocument()
 })
 
 describe('policies', () => {

@@ -55,7 +55,7 @@ function Dashboard() {
     queryFn: async () => {
       const [all, unhealthy, online, stale, offline] = await Promise.all([
         total({}),
-        total({ healthy: false, status: ['online', 'stale'] }),
+        total({ health: ['unhealthy'] }),
         total({ status: ['online'] }),
         total({ status: ['stale'] }),
         total({ status: ['offline'] }),
@@ -70,7 +70,7 @@ function Dashboard() {
   const cards: [string, number | undefined, string, Record<string, string>][] = [
     ['Under a supervisor', counts?.all, 'calm', {}],
     ['Online', counts?.online, 'good', { status: 'online' }],
-    ['Not healthy', counts?.unhealthy, counts?.unhealthy ? 'bad' : 'calm', { health: 'unhealthy' }],
+    ['Unhealthy', counts?.unhealthy, counts?.unhealthy ? 'bad' : 'calm', { health: 'unhealthy' }],
     ['Crash loops', loops, loops ? 'bad' : 'calm', { health: CRASH_LOOP }],
     ['Stale', counts?.stale, counts?.stale ? 'warn' : 'calm', { status: 'stale' }],
     ['Offline', counts?.offline, 'calm', { status: 'offline' }],

@@ -50,11 +50,18 @@ export function whenSignedOut(act: () => void): void {
   onSignedOut = act
 }
 
+let otherTabs: BroadcastChannel | undefined
+
+/** What to do when another tab has signed in or out: the cookie is that of all of them. Ends by the function it gives. */
+export function whenSessionChanges(act: () => void): () => void {
+  if (typeof BroadcastChannel === 'undefined') return () => {}
+  const channel = new BroadcastChannel('flowgate-session')
+  channel.onmessage = act
+  otherTabs = channel
+  return () => channel.close()
+}
+
 const guard: Middleware = {
-  onRequest({ request }) {
-    if (!['GET', 'HEAD'].includes(request.method)) request.headers.set('X-CSRF-Token', csrfToken)
-    return request
-  },
   onResponse({ request, response }) {
     if (response.status === 401 && !request.url.endsWith('/api/v1/session')) onSignedOut()
   },
@@ -63,10 +70,22 @@ const guard: Middleware = {
   },
 }
 
+/** Sends what changes something with the session's token; once more when another tab has begun another session. */
+async function send(request: Request): Promise<Response> {
+  if (['GET', 'HEAD'].includes(request.method)) return globalThis.fetch(request)
+  const again = request.clone()
+  request.headers.set('X-CSRF-Token', csrfToken)
+  const response = await globalThis.fetch(request)
+  if (response.status !== 403) return response
+  await sessionApi.get()
+  again.headers.set('X-CSRF-Token', csrfToken)
+  return globalThis.fetch(again)
+}
+
 // The address is taken at each call, so that tests may serve it.
 const client = createClient<paths>({
   baseUrl: globalThis.location?.origin,
-  fetch: (request) => globalThis.fetch(request),
+  fetch: send,
   querySerializer: { array: { style: 'form', explode: true } },
 })
 client.use(guard)
@@ -92,9 +111,13 @@ export const sessionApi = {
   async signIn(token: string): Promise<Session> {
     const session = await got(client.POST('/api/v1/session', { body: { token } }))
     csrfToken = session.csrf_token ?? ''
+    otherTabs?.postMessage('signed in')
     return session
   },
-  signOut: () => got(client.DELETE('/api/v1/session')),
+  async signOut(): Promise<void> {
+    await got(client.DELETE('/api/v1/session'))
+    otherTabs?.postMessage('signed out')
+  },
   about: () => got(client.GET('/api/v1/about')),
 }
 
@@ -134,8 +157,17 @@ export const supervisorApi = {
       }),
     ),
   restartAgent: (id: string) => got(client.POST('/api/v1/supervisor/agents/{instance_id}/restart', at(id))),
-  pushConfig: (id: string, config: string) =>
-    got(client.POST('/api/v1/supervisor/ui/agents/{instance_id}/config', { ...at(id), body: { config } })),
+  /** Replace the configuration with the hash `base`, empty for none: another one assigned meanwhile is status 412. */
+  pushConfig: (id: string, config: string, base: string) =>
+    got(
+      client.POST('/api/v1/supervisor/ui/agents/{instance_id}/config', {
+        params: {
+          path: { instance_id: id },
+          header: base ? { 'if-match': `"${base}"` } : { 'if-none-match': '*' as const },
+        },
+        body: { config },
+      }),
+    ),
   getDelivery: (id: string) =>
     got(client.GET('/api/v1/deliveries/{delivery_id}', { params: { path: { delivery_id: id } } })),
   getDeliveredConfig: (id: string) =>

@@ -61,10 +61,11 @@ export function useFleetEvents(listen: Listener): void {
   }, [listen])
 }
 
-/** Holds the stream, or follows the tab that does, while mounted. */
-export function useLiveUpdates(): void {
+/** Holds the stream, or follows the tab that does, while mounted and signed in. */
+export function useLiveUpdates(isSignedIn: boolean): void {
   const queryClient = useQueryClient()
   useEffect(() => {
+    if (!isSignedIn) return
     const waiting: FleetEvent[] = []
     let timer: ReturnType<typeof setTimeout> | undefined
     let refreshing: ReturnType<typeof setTimeout> | undefined
@@ -88,7 +89,7 @@ export function useLiveUpdates(): void {
       clearTimeout(timer)
       clearTimeout(refreshing)
     }
-  }, [queryClient])
+  }, [queryClient, isSignedIn])
 }
 
 /** HTTP/1.1 has six connections per host: of all tabs one holds the stream and tells the others. */

@@ -443,7 +443,8 @@ export interface paths {
         post: operations["signIn"];
         /**
          * Sign Out
-         * @description Take the cookie back. Sessions are kept nowhere: a copy of the cookie is good until its end.
+         * @description Take the cookie back, and end the streams that it opened. Sessions are kept nowhere: a copy of the cookie is good
+         *     until its end.
          */
         delete: operations["signOut"];
         options?: never;
@@ -762,7 +763,7 @@ export interface paths {
          * @description Give the agent a configuration; one that is offline gets it when it is back. Follow it under `Location`.
          *
          *     YAML that does not parse is refused with its line and column (422), an agent that cannot take a configuration
-         *     with the capability that it lacks (409).
+         *     with the capability that it lacks (409). Without a condition it replaces whatever is assigned.
          */
         post: operations["pushConfig"];
         delete?: never;
@@ -2115,12 +2116,12 @@ export interface components {
         FleetSummaryResponse: {
             /**
              * By Config State
-             * @description By the state of the latest configuration; agents that never got one are not counted. Null when `partial` names
-             *     config-push.
+             * @description By the state of the latest configuration: pending, offered, applying, applied, failed; agents that never got one
+             *     are not counted.
              */
             by_config_state: {
                 [key: string]: number;
-            } | null;
+            };
             /**
              * By Health
              * @description By health: healthy, unhealthy, unknown.
@@ -2221,6 +2222,7 @@ export interface components {
          *       ],
          *       "capabilities_mask": "1031",
          *       "connected_at": "2026-11-02T08:15:29.870Z",
+         *       "enrollment_token_id": "0198e4b0-1f00-7c55-8a11-0000000000e7",
          *       "first_seen_at": "2026-10-28T12:00:00.000Z",
          *       "gateway_id": "5c0d5d43-0d0e-4f53-9d0e-2f5ad1d6a2b1",
          *       "health": {
@@ -2273,6 +2275,11 @@ export interface components {
              * @description When it went away; null while it is connected.
              */
             disconnected_at: string | null;
+            /**
+             * Enrollment Token Id
+             * @description The enrollment token that it came with at first; null for one that is in the ingress' own settings.
+             */
+            enrollment_token_id: string | null;
             /**
              * First Seen At
              * @description When it was first heard of.
@@ -3863,6 +3870,7 @@ export interface components {
          *       ],
          *       "capabilities_mask": "1031",
          *       "connected_at": "2026-11-02T08:15:29.870Z",
+         *       "enrollment_token_id": "0198e4b0-1f00-7c55-8a11-0000000000e7",
          *       "first_seen_at": "2026-10-28T12:00:00.000Z",
          *       "gateway_id": "5c0d5d43-0d0e-4f53-9d0e-2f5ad1d6a2b1",
          *       "health": {
@@ -3926,6 +3934,11 @@ export interface components {
              * @description When it went away; null while it is connected.
              */
             disconnected_at: string | null;
+            /**
+             * Enrollment Token Id
+             * @description The enrollment token that it came with at first; null for one that is in the ingress' own settings.
+             */
+            enrollment_token_id: string | null;
             /**
              * First Seen At
              * @description When it was first heard of.
@@ -4685,7 +4698,9 @@ export interface operations {
                 crash_looping?: boolean | null;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
-                /** @description true: only those that are healthy; false: only those that are not, or whose health is unknown. */
+                /** @description Only of this health, which is unknown of those that are offline; may be given several times. */
+                health?: ("healthy" | "unhealthy" | "unknown")[];
+                /** @description true: the same as health=healthy; false: as health=unhealthy and health=unknown. */
                 healthy?: boolean | null;
                 /** @description Only with this label: `key=value`, or `key` for any value; given several times, all of them are wanted. */
                 label?: string[];
@@ -5547,7 +5562,9 @@ export interface operations {
                 crash_looping?: boolean | null;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
-                /** @description true: only those that are healthy; false: only those that are not, or whose health is unknown. */
+                /** @description Only of this health, which is unknown of those that are offline; may be given several times. */
+                health?: ("healthy" | "unhealthy" | "unknown")[];
+                /** @description true: the same as health=healthy; false: as health=unhealthy and health=unknown. */
                 healthy?: boolean | null;
                 /** @description Only with this label: `key=value`, or `key` for any value; given several times, all of them are wanted. */
                 label?: string[];
@@ -6429,7 +6446,9 @@ export interface operations {
                 crash_looping?: boolean | null;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
-                /** @description true: only those that are healthy; false: only those that are not, or whose health is unknown. */
+                /** @description Only of this health, which is unknown of those that are offline; may be given several times. */
+                health?: ("healthy" | "unhealthy" | "unknown")[];
+                /** @description true: the same as health=healthy; false: as health=unhealthy and health=unknown. */
                 healthy?: boolean | null;
                 /** @description Only with this label: `key=value`, or `key` for any value; given several times, all of them are wanted. */
                 label?: string[];
@@ -6549,7 +6568,12 @@ export interface operations {
     pushConfig: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Only while this is the assigned one: its hash in quotes. */
+                "if-match"?: string | null;
+                /** @description Only while no configuration is assigned to the agent. */
+                "if-none-match"?: "*" | null;
+            };
             path: {
                 instance_id: string;
             };
@@ -6590,6 +6614,15 @@ export interface operations {
             };
             /** @description The state of the thing forbids the action; `detail` says what to do. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is no longer what `If-Match` says; nothing was done. */
+            412: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6693,7 +6726,9 @@ export interface operations {
                 crash_looping?: boolean | null;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
-                /** @description true: only those that are healthy; false: only those that are not, or whose health is unknown. */
+                /** @description Only of this health, which is unknown of those that are offline; may be given several times. */
+                health?: ("healthy" | "unhealthy" | "unknown")[];
+                /** @description true: the same as health=healthy; false: as health=unhealthy and health=unknown. */
                 healthy?: boolean | null;
                 /** @description Only with this label: `key=value`, or `key` for any value; given several times, all of them are wanted. */
                 label?: string[];

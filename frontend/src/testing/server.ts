@@ -35,6 +35,7 @@ export function makeAgent(number: number, changes: Partial<SupervisedAgent> = {}
     connected_at: AT,
     disconnected_at: null,
     started_at: AT,
+    enrollment_token_id: null,
     supervisor: isSupervised
       ? {
           collector_state: 'running',

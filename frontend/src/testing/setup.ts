@@ -1,7 +1,9 @@
 import '@testing-library/jest-dom/vitest'
 import { cleanup, configure } from '@testing-library/react'
-import { afterAll, afterEach, beforeAll } from 'vitest'
+import { afterAll, afterEach, beforeAll, vi } from 'vitest'
 import { server } from './server'
+
+vi.mock('../editor/MonacoBox', () => import('./TextBox'))
 
 // What browsers have and jsdom does not.
 globalThis.ResizeObserver ??= class {

@@ -142,16 +142,19 @@ async def test_an_agent_gets_the_labels_of_its_token(registry: Registry) -> None
     token_id = made.enrollment_token.token_id
     effects = await come(registry, 1, 2, 1, token=token_id)
     registered = [one for one in effects if isinstance(one, facts.AgentRegistered)]
-    assert [dict(one.labels) for one in registered] == [{"site": "b"}, {"site": "b"}]
+    assert [(dict(one.labels), one.enrollment_token_id) for one in registered] == [({"site": "b"}, token_id)] * 2
     await come(registry, 1, token=token_id, at=NOW + timedelta(seconds=1))
     assert await fleet(registry) == {str(UUID(int=n)): {"site": "b"} for n in (1, 2)}
+    listed = await handlers.list_gateways(registry, agent_registry_pb2.ListGatewaysRequest(), NOW)
+    assert {one.enrollment_token_id for one in listed.gateways} == {token_id}
     token = await token_of(registry, token_id)
     assert (token.uses, token.last_used_at) == (2, timestamp(NOW))
 
 
 async def test_an_agent_that_is_known_keeps_its_labels(registry: Registry) -> None:
     """A token is for those that nobody knows: it neither counts nor labels others."""
-    await come(registry, 1, token="bootstrap")
+    (registered, *_) = await come(registry, 1, token="bootstrap")
+    assert isinstance(registered, facts.AgentRegistered) and registered.enrollment_token_id == ""
     made, _ = await create(registry, labels={"site": "b"}, max_uses=1)
     assert refusals(await come(registry, 1, token=made.enrollment_token.token_id)) == {}
     assert await fleet(registry) == {str(UUID(int=1)): {}}

@@ -13,6 +13,7 @@ from agent_registry.presence import Presence
 from agent_registry.registry import Registry
 from agent_registry.settings import Settings
 from flowgate.agent.v1 import events_pb2 as facts
+from flowgate.config.v1 import events_pb2 as config_facts
 from flowgate.rpc.v1 import agent_registry_pb2 as rpc
 from flowgate.uplink.v1 import desired_pb2, uplink_pb2
 from flowkit.errors import ConflictError, InvalidError, NotFoundError
@@ -87,7 +88,7 @@ async def test_an_agent_of_which_something_was_lost_is_asked_for_everything(regi
     (wish,) = await handlers.agents_reported(registry, [lost], NOW)
     assert isinstance(wish, Desired) and wish.state is not None and wish.facet == "state"
     assert await handlers.standing(registry) == [wish]
-    assert await listed(registry, health=rpc.HEALTH_FILTER_HEALTHY) == ["otelcol@a"]
+    assert await listed(registry, healths=[rpc.HEALTH_STATE_HEALTHY]) == ["otelcol@a"]
     assert await report(registry, 1, full_report("a")) == ["Desired"]
     assert await handlers.standing(registry) == []
 
@@ -151,7 +152,10 @@ async def test_lists_filter_sort_and_page(registry: Registry) -> None:
     assert await listed(registry) == ["otelcol@a", "otelcol@b", "otelcol@c", "otelcol@d", "otelcol@plain"]
     assert await listed(registry, management_mode=facts.MANAGEMENT_MODE_EXTENSION) == ["otelcol@plain"]
     assert await listed(registry, statuses=[rpc.GATEWAY_STATUS_OFFLINE]) == ["otelcol@b"]
-    assert await listed(registry, health=rpc.HEALTH_FILTER_UNHEALTHY) == ["otelcol@b", "otelcol@d"]
+    assert await listed(registry, healths=[rpc.HEALTH_STATE_UNHEALTHY]) == ["otelcol@d"]
+    assert await listed(registry, healths=[rpc.HEALTH_STATE_UNKNOWN]) == ["otelcol@b"]
+    assert len(await listed(registry, healths=[rpc.HEALTH_STATE_HEALTHY, rpc.HEALTH_STATE_UNKNOWN])) == 4
+    assert (await listed(registry, sort="health"))[:2] == ["otelcol@d", "otelcol@b"]
     assert await listed(registry, q="PLAIN") == ["otelcol@plain"]
     assert await listed(registry, versions=["3", "4"]) == ["otelcol@b", "otelcol@d"]
     assert await listed(registry, instance_ids=[str(UUID(int=2)), str(UUID(int=99))]) == ["otelcol@a"]
@@ -169,6 +173,36 @@ async def test_lists_filter_sort_and_page(registry: Registry) -> None:
             if not cursor:
                 break
         assert len(seen) == len(set(seen)) == 5
+
+
+async def test_the_state_of_the_latest_configuration_is_kept_for_lists_and_counts(registry: Registry) -> None:
+    """As config-push tells it, also under a former uid; a superseded or refused delivery is not the latest one."""
+    for number, host in enumerate(["a", "b", "c"], 1):
+        await report(registry, number, full_report(host))
+    (third,) = (await handlers.list_gateways(registry, rpc.ListGatewaysRequest(q="@c"), NOW)).gateways
+
+    async def tell(number: int, state: str, previous: str = "PENDING", gateway_id: str = "") -> None:
+        fact = config_facts.DeliveryStateChanged(
+            instance_uid=str(UUID(int=number)),
+            gateway_id=gateway_id,
+            state=f"DELIVERY_STATE_{state}",
+            previous_state=f"DELIVERY_STATE_{previous}",
+        )
+        assert await handlers.delivery_state_changed(registry, fact, NOW) == []
+
+    await tell(1, "PENDING", "UNSPECIFIED")
+    await tell(2, "PENDING", "UNSPECIFIED")
+    await tell(2, "SUPERSEDED")
+    await tell(2, "FAILED", "UNSPECIFIED")
+    await tell(1, "FAILED", "APPLYING")
+    await tell(99, "APPLIED", gateway_id=third.gateway_id)
+    assert await listed(registry, config_states=[config_facts.DELIVERY_STATE_FAILED]) == ["otelcol@a"]
+    done = [config_facts.DELIVERY_STATE_PENDING, config_facts.DELIVERY_STATE_APPLIED]
+    assert await listed(registry, config_states=done) == ["otelcol@b", "otelcol@c"]
+    counted = await handlers.get_fleet_summary(registry, rpc.GetFleetSummaryRequest(), NOW)
+    assert dict(counted.by_config_state) == {"failed": 1, "pending": 1, "applied": 1}
+    await report(registry, 4, full_report("d"))
+    assert (await handlers.get_fleet_summary(registry, rpc.GetFleetSummaryRequest(), NOW)).total == 4
 
 
 @pytest.mark.parametrize(

@@ -264,6 +264,26 @@ async def test_a_push_is_accepted_and_can_be_followed(client: AsyncClient, owner
     assert (delivery["state"], delivery["config_hash"]) == ("pending", "c0ffee")
 
 
+async def test_a_push_may_be_bound_to_what_was_seen(client: AsyncClient) -> None:
+    """If-Match names the assigned one, If-None-Match none at all; another one meanwhile is 412, nonsense 422."""
+    path = f"/api/v1/supervisor/ui/agents/{SUPERVISED.instance_id}/config"
+    seen, none = {"If-Match": '"c0ffee"'}, {"If-None-Match": "*"}
+    for headers, status in (
+        (seen, 412),
+        (none, 202),
+        (none, 412),
+        (seen, 202),
+        ({}, 202),
+        ({"If-Match": "c0ffee"}, 422),
+        ({"If-None-Match": '"c0ffee"'}, 422),
+    ):
+        response = await client.post(path, json={"config": "a: 1"}, headers=headers)
+        assert response.status_code == status
+        if status == 412:
+            problem = response.json()
+            assert (problem["type"], "config_hash" in problem) == ("urn:flowgate:problem:changed", True)
+
+
 async def test_yaml_that_does_not_parse_is_422_with_its_place(client: AsyncClient) -> None:
     """Line and column are config-push's."""
     path = f"/api/v1/supervisor/ui/agents/{SUPERVISED.instance_id}/config"
@@ -316,7 +336,7 @@ async def test_joined_answers_go_on_without_an_owner(client: AsyncClient, owners
     assert (detail["supervisor"] is None) == (owner == "supervisor-control")
 
 
-async def test_status_and_summary_go_on_without_config_push(client: AsyncClient, owners: MemoryOwners) -> None:
+async def test_status_and_summary_go_on_without_the_others(client: AsyncClient, owners: MemoryOwners) -> None:
     """They are the registry's first of all."""
     summary = await get(client, "fleet/summary", FleetSummaryResponse)
     assert (summary["by_mode"], summary["partial"]) == ({"extension": 1, "supervisor": 1}, [])
@@ -324,8 +344,8 @@ async def test_status_and_summary_go_on_without_config_push(client: AsyncClient,
     assert summary["supervisors"]["by_collector_state"]["running"] == 1
     owners.down |= {"config-push", "supervisor-control"}
     summary = await get(client, "fleet/summary", FleetSummaryResponse)
-    assert (summary["by_config_state"], summary["supervisors"]) == (None, None)
-    assert summary["partial"] == ["config-push", "supervisor-control"]
+    assert (summary["by_config_state"]["applied"], summary["supervisors"]) == (0, None)
+    assert summary["partial"] == ["supervisor-control"]
     owners.down.remove("supervisor-control")
     status = await get(client, f"gateways/{SUPERVISED.gateway_id}/status", AgentStatusResponse)
     assert (status["config"], status["partial"]) == (None, ["config-push"])

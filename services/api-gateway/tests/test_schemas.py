@@ -228,8 +228,10 @@ def test_an_action_that_cannot_be_ordered_says_why() -> None:
 
 def test_a_summary_names_every_state_and_unknown_versions() -> None:
     """Zeroes are told, so that a chart does not lose its slices."""
-    counts = registry.GetFleetSummaryResponse(total=2, by_mode={"extension": 2}, by_version={"": 1, "0.149.0": 1})
-    body = fleet.summary_json(counts, configs.GetConfigSummaryResponse(by_state={"applied": 1}), None, [])
+    counts = registry.GetFleetSummaryResponse(
+        total=2, by_mode={"extension": 2}, by_version={"": 1, "0.149.0": 1}, by_config_state={"applied": 1}
+    )
+    body = fleet.summary_json(counts, None, [])
     fleet.FleetSummaryResponse.model_validate(body)
     assert body["by_mode"] == {"extension": 2, "supervisor": 0}
     assert body["by_version"] == {"unknown": 1, "0.149.0": 1}
@@ -310,7 +312,7 @@ def test_filters_become_the_registrys_question() -> None:
         registry.ListGatewaysRequest(
             management_mode="MANAGEMENT_MODE_SUPERVISOR",
             statuses=["GATEWAY_STATUS_ONLINE", "GATEWAY_STATUS_STALE"],
-            health=registry.HEALTH_FILTER_UNHEALTHY,
+            healths=["HEALTH_STATE_UNHEALTHY", "HEALTH_STATE_UNKNOWN"],
             labels={"env": "prod", "team": ""},
             sort="-name",
             limit=100,

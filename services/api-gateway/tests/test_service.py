@@ -76,6 +76,7 @@ async def api(bus: Bus, token: str, **changes: Any) -> AsyncIterator[AsyncClient
     hub = Hub(JetStreamEventLog(bus), settings.events_queue)
     await hub.start()
     app = create_app(RpcOwners(RpcClient(bus, settings.rpc_timeout_seconds)), hub, settings)
+    await app.state.streams.join(bus)
     async with serve(app, "127.0.0.1", 0) as port:
         headers = {"Authorization": f"Bearer {token}"}
         try:
@@ -296,6 +297,25 @@ async def test_a_client_that_leaves_within_a_replay_leaves_nothing_behind(bus: B
         gc.collect()
         await eventually(consumers, until=lambda count: count == followers)
     assert complaints == []
+
+
+async def test_signing_out_ends_the_streams_of_the_session_on_every_replica(bus: Bus, token: str) -> None:
+    """The stream that a program opened by the admin token goes on."""
+    async with api(bus, token) as here, api(bus, token) as there, event_stream(there) as kept:
+        for client in (here, there):
+            del client.headers["Authorization"]
+        signed_in = await here.post("/api/v1/session", json={"token": token})
+        there.cookies.update(here.cookies)
+        async with event_stream(here) as own, event_stream(there) as other:
+            for stream in (own, other, kept):
+                await anext(stream)
+            assert (await here.delete("/api/v1/session")).status_code == 204
+            async with asyncio.timeout(10):
+                assert [one async for one in own] == [one async for one in other] == []
+            assert signed_in.json()["signed_in"]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await anext(kept)
 
 
 async def test_readers_leave_nothing_behind(bus: Bus, token: str) -> None:

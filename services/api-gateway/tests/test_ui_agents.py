@@ -30,8 +30,8 @@ async def test_an_owner_that_is_down_is_named(client: AsyncClient, owners: Memor
     assert (len(body["items"]), body["partial"]) == (2, ["config-push"])
 
 
-async def test_by_version_and_state_of_the_configuration(client: AsyncClient) -> None:
-    """Each owner answers for what it knows; nobody in a state is an empty list."""
+async def test_by_version_and_state_of_the_configuration(client: AsyncClient, owners: MemoryOwners) -> None:
+    """The registry answers for both, also while config-push is away; nobody in a state is an empty list."""
     managed = (await client.get(FLEET, params={"management_mode": "supervisor"})).json()["items"][0]["instance_id"]
     for question, expected in (
         ({"version": "0.149.0"}, 2),
@@ -42,8 +42,27 @@ async def test_by_version_and_state_of_the_configuration(client: AsyncClient) ->
     await client.post(f"/api/v1/supervisor/ui/agents/{managed}/config", json={"config": "receivers: {}"})
     found = (await client.get(FLEET, params={"config_state": ["pending", "failed"]})).json()
     assert [item["instance_id"] for item in found["items"]] == [managed]
+    owners.down.add("config-push")
     assert (await client.get("/api/v1/gateways", params={"config_state": "pending"})).json()["total"] == 1
+    assert (await client.get("/api/v1/fleet/summary")).json()["by_config_state"]["pending"] == 1
     assert (await client.get(FLEET, params={"config_state": "lost"})).status_code == 422
+
+
+async def test_by_health(client: AsyncClient, owners: MemoryOwners) -> None:
+    """Each state by itself, so that a count leads to the rows that it counts; `healthy` is the short way."""
+    owners.fleet |= {"sick": make_gateway(3), "away": make_gateway(4, status="GATEWAY_STATUS_OFFLINE")}
+    owners.fleet["sick"].gateway.healthy = False
+    for question, expected in (
+        ({"health": "healthy"}, ["edge-1", "edge-2"]),
+        ({"health": "unhealthy"}, ["edge-3"]),
+        ({"health": "unknown"}, ["edge-4"]),
+        ({"health": ["unhealthy", "unknown"]}, ["edge-3", "edge-4"]),
+        ({"healthy": "false"}, ["edge-3", "edge-4"]),
+        ({"healthy": "true"}, ["edge-1", "edge-2"]),
+    ):
+        found = (await client.get(FLEET, params=question)).json()
+        assert [item["name"] for item in found["items"]] == expected
+    assert (await client.get(FLEET, params={"health": "healthy", "healthy": "true"})).status_code == 422
 
 
 async def test_crash_loops_are_listed(client: AsyncClient, owners: MemoryOwners) -> None:

@@ -16,7 +16,7 @@ from flowgate.rpc.v1 import config_push_pb2 as rpc
 from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit import tokens
-from flowkit.errors import ConflictError, InvalidError, NotFoundError
+from flowkit.errors import ChangedError, ConflictError, InvalidError, NotFoundError
 from flowkit.outbox import Desired, Effect
 from flowkit.testing import EXTENSION, SUPERVISOR, make_description, make_report, rolled_back
 from opamp.v1 import opamp_pb2
@@ -95,8 +95,18 @@ async def test_an_assignment_is_offered_and_followed_to_its_end(push: ConfigPush
     answer = await handlers.get_agent_config(push, rpc.GetAgentConfigRequest(instance_id=str(UID)), NOW)
     assert answer.delivery.state == facts.DELIVERY_STATE_APPLIED
     assert (answer.assigned_config, answer.reported_status) == (GOOD, "applied")
-    summary = await handlers.get_config_summary(push, rpc.GetConfigSummaryRequest(), NOW)
-    assert dict(summary.by_state) == {"applied": 1}
+
+
+async def test_a_registry_that_registers_an_agent_again_is_told_its_state(push: ConfigPush) -> None:
+    """It has lost its store; an agent that nothing was sent to says nothing."""
+    await appear(push)
+    fact = agent_facts.AgentRegistered(instance_uid=str(UID), gateway_id=str(uuid4()))
+    assert await handlers.registered(push, fact, NOW) == []
+    delivery, _ = await assign(push)
+    await tell(push, Statuses.RemoteConfigStatuses_APPLIED, delivery.config_hash)
+    (told,) = await handlers.registered(push, fact, NOW)
+    assert isinstance(told, facts.DeliveryStateChanged)
+    assert (told.state, told.previous_state) == (facts.DELIVERY_STATE_APPLIED, facts.DELIVERY_STATE_APPLIED)
 
 
 async def test_an_agent_that_does_not_accept_is_refused_with_why(push: ConfigPush) -> None:
@@ -115,6 +125,45 @@ async def test_an_unknown_agent_and_bad_yaml_are_refused(push: ConfigPush) -> No
     with pytest.raises(InvalidError):
         await assign(push, "a: [")
     assert await push.store.latest([UID]) == {}
+
+
+async def test_masked_secrets_are_never_sent(push: ConfigPush) -> None:
+    """Neither to one agent nor by a bulk operation, not even when only checked; the lines are told."""
+    await appear(push)
+    text = 'exporters:\n  a: {token: "[REDACTED]"}\n  b:\n    endpoint: https://me:[REDACTED]@example.com\n'
+    for check_only in (False, True):
+        with pytest.raises(InvalidError) as caught:
+            await handlers.keep_config(push, rpc.KeepConfigRequest(config=text, check_only=check_only), NOW)
+        assert [(one["line"], one["column"]) for one in caught.value.extra["errors"]] == [(2, 15), (4, 23)]
+    with pytest.raises(InvalidError, match="masked secrets: line 2"):
+        await assign(push, text)
+    assert await push.store.latest([UID]) == {}
+
+
+async def test_what_somebody_else_assigned_meanwhile_is_not_replaced_unseen(push: ConfigPush) -> None:
+    """The hash of the one that was seen says so, also when that went out again under a salt; without one all goes."""
+    await appear(push)
+
+    async def order(config: str, expected: str | None) -> rpc.Delivery:
+        request = rpc.AssignConfigRequest(instance_id=str(UID), config=config, actor="anna", expected_hash=expected)
+        reply = await handlers.assign_config(push, request, NOW)
+        assert isinstance(reply.response, rpc.AssignConfigResponse)
+        return reply.response.delivery
+
+    with pytest.raises(ChangedError, match="no assigned configuration"):
+        await order(GOOD, "c0ffee")
+    first = await order(GOOD, "")
+    with pytest.raises(ChangedError, match="anna has assigned") as caught:
+        await order(BETTER, "")
+    assert caught.value.extra["config_hash"] == first.config_hash
+    await tell(push, Statuses.RemoteConfigStatuses_FAILED, first.config_hash, "no")
+    salted = await order(GOOD, first.config_hash)
+    assert salted.config_hash != first.config_hash
+    second = await order(BETTER, first.config_hash)
+    with pytest.raises(ChangedError):
+        await order(GOOD, salted.config_hash)
+    assert (await latest(push)).config_hash.hex() == second.config_hash
+    await order(GOOD, None)
 
 
 async def test_a_newer_assignment_supersedes_one_that_is_not_done(push: ConfigPush) -> None:
@@ -219,7 +268,7 @@ async def test_a_new_identity_takes_the_assignment_with_it(push: ConfigPush) -> 
     effects = await handlers.reidentified(push, fact, NOW)
     assert effects[0] == Desired(str(UID), "config", None)
     assert isinstance(effects[1], Desired) and effects[1].instance_uid == str(UUID(int=2))
-    assert list(await push.store.latest()) == [UUID(int=2)]
+    assert list(await push.store.latest([UID, UUID(int=2)])) == [UUID(int=2)]
 
 
 async def test_a_deleted_gateway_leaves_nothing_and_an_archived_one_all(push: ConfigPush) -> None:
@@ -230,7 +279,7 @@ async def test_a_deleted_gateway_leaves_nothing_and_an_archived_one_all(push: Co
     assert await handlers.gateway_removed(push, archived, NOW) == []
     deleted = agent_facts.GatewayRemoved(instance_uid=str(UID), reason="deleted")
     assert await handlers.gateway_removed(push, deleted, NOW) == [Desired(str(UID), "config", None)]
-    assert await push.store.latest() == {}
+    assert await push.store.latest([UID]) == {}
 
 
 async def test_capabilities_follow_the_registrys_facts(push: ConfigPush) -> None:
@@ -243,15 +292,12 @@ async def test_capabilities_follow_the_registrys_facts(push: ConfigPush) -> None
 
 
 async def test_lists_and_single_deliveries(push: ConfigPush) -> None:
-    """By agent, all, by id; an unknown one is not found."""
+    """By agent, by id; an unknown one is not found."""
     await appear(push)
     delivery, _ = await assign(push)
-    for request in (rpc.ListDeliveriesRequest(), rpc.ListDeliveriesRequest(instance_ids=[str(UID)])):
-        answer = await handlers.list_deliveries(push, request, NOW)
-        assert [one.delivery_id for one in answer.deliveries] == [delivery.delivery_id]
-    for states, count in (([delivery.state], 1), ([facts.DELIVERY_STATE_FAILED], 0)):
-        answer = await handlers.list_deliveries(push, rpc.ListDeliveriesRequest(states=states), NOW)
-        assert len(answer.deliveries) == count
+    for uids, found in (([UID, UUID(int=2)], [delivery.delivery_id]), ([], [])):
+        answer = await handlers.list_deliveries(push, rpc.ListDeliveriesRequest(instance_ids=map(str, uids)), NOW)
+        assert [one.delivery_id for one in answer.deliveries] == found
     one = await handlers.get_delivery(push, rpc.GetDeliveryRequest(delivery_id=delivery.delivery_id), NOW)
     assert one.delivery == delivery
     assert one.config == GOOD

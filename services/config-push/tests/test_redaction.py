@@ -119,6 +119,24 @@ def test_issued_tokens_are_masked_wherever_they_stand() -> None:
         assert token.encode() not in redaction.body(b"\xff\xfe" + token.encode())
 
 
+def test_masks_are_found_where_they_stand_for_a_secret() -> None:
+    """Each with line and column; one within a longer text or in a comment is the operator's own."""
+    text = f'''\
+# token: "[REDACTED]"
+exporters:
+  otlp/größer: {{token: "[REDACTED]", endpoint: "https://user:[REDACTED]@example.com"}}
+  other:
+    key_pem: |
+      [REDACTED]
+    headers: ["{tokens.redact(tokens.mint(tokens.ENROLLMENT))}"]
+processors:
+  transform: replace_pattern(body, "password=\\\\S+", "password=[REDACTED]")
+'''
+    assert redaction.masked(text) == [(3, 25), (3, 57), (6, 7), (7, 16)]
+    assert redaction.masked(redaction.text(REPORTED)) != []
+    assert redaction.masked("a: 1\n") == []
+
+
 def test_every_file_of_a_configuration_is_looked_at() -> None:
     """Names and types stay."""
     config = opamp_pb2.EffectiveConfig()

@@ -23,6 +23,7 @@ from flowgate.rpc.v1 import (
     supervisor_control_pb2,
     telemetry_pb2,
 )
+from flowgate.session.v1 import session_pb2
 from flowgate.supervisor.v1 import events_pb2 as supervisor_events
 from flowgate.uplink.v1 import dead_letters_pb2, desired_pb2, uplink_pb2
 from flowgate.uplink.v1 import telemetry_pb2 as uplink_telemetry_pb2
@@ -43,7 +44,9 @@ _SUBJECT = cast(Any, options_pb2.subject)
 _RPC_SUBJECT = cast(Any, options_pb2.rpc)
 
 _EVENTS: tuple[ModuleType, ...] = (agent_events, config_events, supervisor_events)
-_MESSAGES: tuple[ModuleType, ...] = (*_EVENTS, uplink_pb2, uplink_telemetry_pb2, desired_pb2, dead_letters_pb2)
+_MESSAGES: tuple[ModuleType, ...] = (
+    *(*_EVENTS, uplink_pb2, uplink_telemetry_pb2, desired_pb2, dead_letters_pb2, session_pb2),
+)
 _RPC: tuple[ModuleType, ...] = (
     agent_registry_pb2,
     enrollment_pb2,

@@ -34,6 +34,13 @@ class ConflictError(FlowGateError):
     title = "Conflict"
 
 
+class ChangedError(FlowGateError):
+    """It is no longer what the caller has seen; nothing was done."""
+
+    code = 412
+    title = "Precondition failed"
+
+
 class InvalidError(FlowGateError):
     """The input is wrong; `extra["errors"]` lists where, each with message, line and column (from 1) where known."""
 
@@ -54,7 +61,7 @@ class TooLargeError(FlowGateError):
 
 def error_of(code: int, detail: str, extra: dict[str, Any]) -> FlowGateError:
     """The error that an answer with this code stands for; unknown codes are internal errors."""
-    for kind in (NotFoundError, ConflictError, InvalidError, UnavailableError):
+    for kind in (NotFoundError, ConflictError, ChangedError, InvalidError, UnavailableError):
         if kind.code == code:
             return kind(detail, **extra)
     return FlowGateError(detail, **extra)

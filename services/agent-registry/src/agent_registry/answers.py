@@ -17,6 +17,11 @@ STATUS_NAMES = {
     rpc.GATEWAY_STATUS_STALE: "stale",
     rpc.GATEWAY_STATUS_OFFLINE: "offline",
 }
+HEALTH_NAMES = {
+    rpc.HEALTH_STATE_HEALTHY: "healthy",
+    rpc.HEALTH_STATE_UNHEALTHY: "unhealthy",
+    rpc.HEALTH_STATE_UNKNOWN: "unknown",
+}
 _MODES = {
     "extension": facts.MANAGEMENT_MODE_EXTENSION,
     "supervisor": facts.MANAGEMENT_MODE_SUPERVISOR,
@@ -57,6 +62,7 @@ def gateway(row: asyncpg.Record, presence: Presence, stale_before: datetime) -> 
         host_arch=row["host_arch"],
         health_since=timestamp(row["health_since"]),
         started_at=timestamp(row["started_at"]),
+        enrollment_token_id=str(row["enrollment_token_id"] or ""),
     )
 
 

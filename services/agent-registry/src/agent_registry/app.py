@@ -11,6 +11,7 @@ from agent_registry.presence import Presence
 from agent_registry.registry import Registry
 from agent_registry.settings import Settings
 from agent_registry.store import GatewayStore
+from flowgate.config.v1 import events_pb2 as config_facts
 from flowgate.rpc.v1 import agent_registry_pb2 as rpc
 from flowgate.rpc.v1 import enrollment_pb2
 from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
@@ -47,7 +48,10 @@ def routes(settings: Settings) -> Routes[Registry]:
             enrollment_pb2.ListEnrollmentTokensRequest: enrollment_handlers.list_tokens,
             enrollment_pb2.RevokeEnrollmentTokenRequest: enrollment_handlers.revoke_token,
         },
-        events={supervisor_facts.SupervisorStatusChanged: handlers.supervisor_status_changed},
+        events={
+            supervisor_facts.SupervisorStatusChanged: handlers.supervisor_status_changed,
+            config_facts.DeliveryStateChanged: handlers.delivery_state_changed,
+        },
         periodic=[
             (settings.sweep_seconds, handlers.sweep),
             (settings.sweep_seconds, enrollment_handlers.sweep_enrollment),

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from flowgate.agent.v1 import events_pb2 as facts
+from flowgate.config.v1 import events_pb2 as config_facts
 from flowgate.uplink.v1 import desired_pb2, uplink_pb2
 from flowkit import opamp
 from flowkit.opamp import timestamp
@@ -44,6 +45,14 @@ REASONS = {
 MODES = {
     facts.MANAGEMENT_MODE_EXTENSION: "extension",
     facts.MANAGEMENT_MODE_SUPERVISOR: "supervisor",
+}
+
+CONFIG_STATES = {
+    config_facts.DELIVERY_STATE_PENDING: "pending",
+    config_facts.DELIVERY_STATE_OFFERED: "offered",
+    config_facts.DELIVERY_STATE_APPLYING: "applying",
+    config_facts.DELIVERY_STATE_APPLIED: "applied",
+    config_facts.DELIVERY_STATE_FAILED: "failed",
 }
 
 
@@ -98,6 +107,7 @@ class Gateway:
     agent_description: bytes | None = None
     health: bytes | None = None
     labels: dict[str, str] = field(default_factory=dict)  # those that a new gateway begins with
+    enrollment_token_id: UUID | None = None  # likewise
     is_announced: bool = True
     dirty: int = Dirty.NOTHING
 
@@ -107,8 +117,10 @@ class Gateway:
         return not self.is_connected or self.disconnected_at is not None
 
 
-def new_gateway(report: Report, gateway_id: UUID, labels: dict[str, str]) -> Gateway:
-    """A gateway of which nothing is known but that this report came, with the labels of its enrollment token."""
+def new_gateway(
+    report: Report, gateway_id: UUID, labels: dict[str, str], enrollment_token_id: UUID | None = None
+) -> Gateway:
+    """A gateway of which nothing is known but that this report came, with its enrollment token and the labels of it."""
     return Gateway(
         gateway_id=gateway_id,
         instance_uid=report.uid,
@@ -118,9 +130,21 @@ def new_gateway(report: Report, gateway_id: UUID, labels: dict[str, str]) -> Gat
         last_seen_at=report.received_at,
         default_name=report.instance_uid,
         labels=labels,
+        enrollment_token_id=enrollment_token_id,
         is_announced=False,
         dirty=Dirty.NEW,
     )
+
+
+def config_state(fact: config_facts.DeliveryStateChanged) -> str:
+    """State of the agent's latest configuration by this fact; empty when it says nothing of that.
+
+    A superseded delivery is not the latest one. One that fails before it was in any state was refused, and the agent's
+    latest is the one before.
+    """
+    if fact.state == config_facts.DELIVERY_STATE_FAILED and not fact.previous_state:
+        return ""
+    return CONFIG_STATES.get(fact.state, "")
 
 
 def identity_key(attributes: dict[str, str]) -> str | None:
@@ -234,6 +258,7 @@ def _registered(gateway: Gateway, report: Report) -> Sequence[Effect]:
             name=gateway.default_name,
             management_mode=opamp.management_mode(gateway.capabilities),
             labels=gateway.labels,
+            enrollment_token_id=str(gateway.enrollment_token_id or ""),
         )
     ]
     if gateway.description_hash is None:

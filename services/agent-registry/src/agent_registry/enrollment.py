@@ -74,15 +74,15 @@ class Admission:
         self.forgiven.add(instance_uid)
         return [Desired(str(instance_uid), "refusal", None)]
 
-    def take(self, credential_id: str, at: datetime) -> dict[str, str]:
-        """Count an agent that is not refused; returns the labels that it gets."""
+    def take(self, credential_id: str, at: datetime) -> EnrollmentToken | None:
+        """Count an agent that is not refused; returns its token, None for one of the ingress' settings."""
         token = self._tokens.get(credential_id)
         if credential_id in UNLIMITED or token is None:
-            return {}
+            return None
         last = max(at, token.last_used_at or at)
         changed = replace(token, uses=token.uses + 1, last_used_at=last)
         self._tokens[credential_id] = self.used[credential_id] = changed
-        return dict(token.labels)
+        return changed
 
     def refuse(self, instance_uid: UUID, credential_id: str, reason: str, until: datetime) -> Desired:
         """Send an agent away: it is told why. The wish is named after the credential, since with another one the agent

@@ -12,6 +12,7 @@ from agent_registry.enrollment import Admission
 from agent_registry.listing import DEFAULT_LIMIT, MAX_LIMIT, Query
 from agent_registry.registry import Registry
 from flowgate.agent.v1 import events_pb2 as facts
+from flowgate.config.v1 import events_pb2 as config_facts
 from flowgate.rpc.v1 import agent_registry_pb2 as rpc
 from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
 from flowgate.uplink.v1 import uplink_pb2
@@ -114,8 +115,10 @@ async def _gateway_of_unknown(
     if reason := admission.refusal(credential_id, report.received_at):
         patience = await enrollment_handlers.patience(registry, report)
         return None, [admission.refuse(report.uid, credential_id, reason, now + patience)]
-    labels = admission.take(credential_id, report.received_at)
-    return domain.new_gateway(report, uuid4(), labels), []
+    token = admission.take(credential_id, report.received_at)
+    if token is None:
+        return domain.new_gateway(report, uuid4(), {}), []
+    return domain.new_gateway(report, uuid4(), dict(token.labels), token.token_id), []
 
 
 async def supervisor_status_changed(
@@ -124,6 +127,17 @@ async def supervisor_status_changed(
     """Keep the last status of a supervisor with its gateway."""
     status = MessageToDict(fact, preserving_proto_field_name=True)
     await registry.store.set_supervisor_status(UUID(fact.instance_uid), status)
+    return []
+
+
+async def delivery_state_changed(
+    registry: Registry, fact: config_facts.DeliveryStateChanged, now: datetime
+) -> Sequence[Effect]:
+    """Keep how far the latest configuration of an agent got: lists are filtered by it."""
+    state = domain.config_state(fact)
+    if state:
+        gateway_id = UUID(fact.gateway_id) if fact.gateway_id else None
+        await registry.store.set_config_state(UUID(fact.instance_uid), gateway_id, state)
     return []
 
 
@@ -142,13 +156,13 @@ async def list_gateways(
     """
     if request.limit > MAX_LIMIT:
         raise InvalidError(f"limit is {request.limit}; the most is {MAX_LIMIT}")
-    health = {rpc.HEALTH_FILTER_HEALTHY: True, rpc.HEALTH_FILTER_UNHEALTHY: False}
     stale_before = registry.stale_before(now)
     query = Query(
         stale_before=stale_before,
         mode=domain.MODES.get(request.management_mode, ""),
         statuses=[answers.STATUS_NAMES[one] for one in request.statuses if one in answers.STATUS_NAMES],
-        is_healthy=health.get(request.health),
+        healths=[answers.HEALTH_NAMES[one] for one in request.healths if one in answers.HEALTH_NAMES],
+        config_states=[domain.CONFIG_STATES[one] for one in request.config_states if one in domain.CONFIG_STATES],
         q=request.q,
         labels=dict(request.labels),
         versions=list(request.versions),
@@ -230,6 +244,7 @@ async def get_fleet_summary(
         by_status=counts.by_status,
         by_health=counts.by_health,
         by_version=counts.by_version,
+        by_config_state=counts.by_config_state,
     )
 
 

@@ -14,6 +14,7 @@ import orjson
 from agent_registry.domain import USUAL_HEARTBEAT_SECONDS
 from flowkit.errors import InvalidError
 
+HEALTH = "CASE WHEN NOT is_connected OR healthy IS NULL THEN 'unknown' WHEN healthy THEN 'healthy' ELSE 'unhealthy' END"
 # As domain.patience.
 PATIENCE = (
     "make_interval(secs => CASE WHEN transport = 'http'"
@@ -29,7 +30,8 @@ _SORTS = {
     "first_seen_at": ("first_seen_at", "timestamptz"),
     "version": ("version", "text"),
     "status": (STATUS, "text"),
-    "health": ("coalesce(healthy::int, -1)", "integer"),
+    # An agent that is away is never healthy (conformance item 74). What needs somebody comes first.
+    "health": (f"array_position(ARRAY['unhealthy', 'unknown', 'healthy'], {HEALTH})", "integer"),
 }
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
@@ -42,7 +44,8 @@ class Query:
     stale_before: datetime
     mode: str = ""
     statuses: Sequence[str] = ()
-    is_healthy: bool | None = None
+    healths: Sequence[str] = ()
+    config_states: Sequence[str] = ()
     q: str = ""
     labels: dict[str, str] = field(default_factory=dict)
     versions: Sequence[str] = ()
@@ -63,9 +66,10 @@ class Query:
             add("management_mode = ?::text::management_mode", self.mode)
         if self.statuses:
             add(f"{STATUS.replace('${stale}', '$1')} = ANY(?::text[])", list(self.statuses))
-        if self.is_healthy is not None:
-            # An agent that is away is never healthy (conformance item 74).
-            add("(is_connected AND healthy IS TRUE) = ?", self.is_healthy)
+        if self.healths:
+            add(f"{HEALTH} = ANY(?::text[])", list(self.healths))
+        if self.config_states:
+            add("config_state = ANY(?::text[])", list(self.config_states))
         if self.q:
             add(
                 "concat_ws(' ', name, default_name, gateway_id, instance_uid, agent_type, version, host_name, labels)"

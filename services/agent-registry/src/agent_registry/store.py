@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from agent_registry.domain import SILENCE, Dirty, Gateway
-from agent_registry.listing import PATIENCE, STATUS, Query, page_of
+from agent_registry.listing import HEALTH, PATIENCE, STATUS, Query, page_of
 from agent_registry.presence import Heard
 from flowkit.db import Connection, signed, unsigned
 from flowkit.errors import InvalidError
@@ -52,7 +52,7 @@ _REST = {
     "archived_at": "timestamptz",
 }
 _NEW = {"gateway_id": "uuid", "first_seen_at": "timestamptz", **_REST, **_HEALTH, **_SEEN}
-_INSERTED = {**_NEW, "labels": "jsonb"}  # later changed by operators only
+_INSERTED = {**_NEW, "labels": "jsonb", "enrollment_token_id": "uuid"}  # reports change neither later on
 _BODIES = {"agent_description", "health"}  # never read for a report
 _KEPT = _BODIES | {"attributes"}  # null means unchanged
 _LOADED = [one.name for one in fields(Gateway) if one.name in _NEW.keys() - _BODIES]
@@ -63,7 +63,8 @@ _DETAIL_COLUMNS = (
     "gateway_id, instance_uid, coalesce(name, default_name) AS name, management_mode::text, supervisor_status,"
     " supervisor_logs_path, labels, capabilities, sequence_num, agent_type, version, host_name, os_type, host_arch,"
     " healthy, health_status, last_error, health_since, started_at, is_connected, connected_at, disconnected_at,"
-    " disconnect_reason, transport, ingress, remote_address, heartbeat_seconds, first_seen_at, last_seen_at"
+    " disconnect_reason, transport, ingress, remote_address, heartbeat_seconds, first_seen_at, last_seen_at,"
+    " enrollment_token_id"
 )
 _LOAD_FOR_HEALTH = (
     f"SELECT {', '.join(_LOADED[:6])}, capabilities, is_connected, healthy, last_error, health_since FROM gateways"
@@ -83,6 +84,7 @@ class Counts:
     by_status: dict[str, int]
     by_health: dict[str, int]
     by_version: dict[str, int]
+    by_config_state: dict[str, int]
 
 
 def _statement(groups: dict[str, str]) -> str:
@@ -252,34 +254,41 @@ class GatewayStore:
             "UPDATE gateways SET supervisor_status = $2 WHERE instance_uid = $1", instance_uid, status
         )
 
+    async def set_config_state(self, instance_uid: UUID, gateway_id: UUID | None, state: str) -> None:
+        """Keep how far the latest configuration got; the agent may have another instance_uid by now."""
+        await self._connection.execute(
+            "UPDATE gateways SET config_state = $3 WHERE instance_uid = $1 OR gateway_id = $2",
+            instance_uid,
+            gateway_id,
+            state,
+        )
+
     async def sizes(self, stale_before: datetime) -> list[asyncpg.Record]:
         """Number of gateways of the fleet by `mode`, `status` and `health`."""
         return await self._connection.fetch(
-            f"SELECT management_mode::text AS mode, {_STATUS} AS status,"
-            " CASE WHEN NOT is_connected OR healthy IS NULL THEN 'unknown' WHEN healthy THEN 'healthy'"
-            " ELSE 'unhealthy' END AS health, count(*) AS number"
+            f"SELECT management_mode::text AS mode, {_STATUS} AS status, {HEALTH} AS health, count(*) AS number"
             " FROM gateways WHERE archived_at IS NULL GROUP BY 1, 2, 3",
             stale_before,
         )
 
     async def counts(self, stale_before: datetime) -> Counts:
-        """Gateways of the fleet by mode, status, health and version."""
+        """Gateways of the fleet by mode, status, health, version and state of the latest configuration."""
         rows = await self._connection.fetch(
-            f"SELECT management_mode::text AS mode, version, {_STATUS} AS status,"
-            " CASE WHEN NOT is_connected OR healthy IS NULL THEN 'unknown' WHEN healthy THEN 'healthy'"
-            " ELSE 'unhealthy' END AS health, count(*) AS number"
-            " FROM gateways WHERE archived_at IS NULL GROUP BY 1, 2, 3, 4",
+            f"SELECT management_mode::text AS mode, version, {_STATUS} AS status, {HEALTH} AS health, config_state,"
+            " count(*) AS number FROM gateways WHERE archived_at IS NULL GROUP BY 1, 2, 3, 4, 5",
             stale_before,
         )
-        counts = Counts({}, {}, {}, {})
+        counts = Counts({}, {}, {}, {}, {})
         for row in rows:
             for group, key in (
                 (counts.by_mode, row["mode"]),
                 (counts.by_status, row["status"]),
                 (counts.by_health, row["health"]),
                 (counts.by_version, row["version"]),
+                (counts.by_config_state, row["config_state"]),
             ):
-                group[key] = group.get(key, 0) + row["number"]
+                if key is not None:
+                    group[key] = group.get(key, 0) + row["number"]
         return counts
 
     async def component_sets(self, instance_uids: Sequence[UUID]) -> list[asyncpg.Record]:

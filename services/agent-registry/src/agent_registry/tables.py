@@ -51,6 +51,8 @@ gateways = sa.Table(
     sa.Column("first_seen_at", _time, nullable=False),
     sa.Column("last_seen_at", _time, nullable=False, comment="coarse; the finer one is in memory"),
     sa.Column("archived_at", _time),
+    sa.Column("config_state", sa.Text, comment="of the latest delivery, as config-push tells; null: never got one"),
+    sa.Column("enrollment_token_id", sa.Uuid, comment="with which it came first; null: of the ingress' settings"),
     # Health reports rewrite rows all the time: with room on the page and no index on what they change they stay HOT.
     postgresql_with={"fillfactor": 80},
 )

@@ -38,6 +38,7 @@ from api_gateway.routers import (
     ui_agents,
 )
 from api_gateway.schemas.problem import Problem
+from api_gateway.session_streams import SessionStreams
 from api_gateway.sessions import Sessions
 from api_gateway.settings import ApiGatewaySettings
 from api_gateway.ui import BuiltUi, default_dir, is_ui
@@ -102,7 +103,7 @@ def create_app(owners: Owners, hub: Hub, settings: ApiGatewaySettings, metrics: 
     )
     sessions = Sessions(settings.admin_token_sha256, settings.session_key.get_secret_value(), settings.session_seconds)
     app.state.owners, app.state.hub, app.state.sessions, app.state.settings = owners, hub, sessions, settings
-    app.state.metrics = counted
+    app.state.metrics, app.state.streams = counted, SessionStreams()
     for module in ROUTERS:
         app.include_router(module.router)
     app.add_exception_handler(FlowGateError, problems.of_flowgate)
@@ -110,7 +111,12 @@ def create_app(owners: Owners, hub: Hub, settings: ApiGatewaySettings, metrics: 
     app.add_exception_handler(RequestValidationError, problems.of_validation)
     # The last one added is the outermost.
     app.add_middleware(BuiltUi, directory=settings.ui_dir or default_dir())
-    app.add_middleware(OperatorGuard, sessions=sessions, is_open=lambda path: path == SESSION_PATH or is_ui(path))
+    app.add_middleware(
+        OperatorGuard,
+        sessions=sessions,
+        streams=app.state.streams,
+        is_open=lambda path: path == SESSION_PATH or is_ui(path),
+    )
     app.add_middleware(RequestFrame, max_body_bytes=settings.max_body_bytes, metrics=counted)
     plain = app.openapi
     app.openapi = lambda: _described(plain())  # type: ignore[method-assign]
@@ -186,6 +192,7 @@ async def lifespan(settings: ApiGatewaySettings) -> AsyncIterator[Running]:
         metrics.add(lambda: connected({"main": bus}))
         client = RpcClient(bus, settings.rpc_timeout_seconds, ClientMetrics(metrics.registry))
         app = create_app(RpcOwners(client), hub, settings, metrics)
+        await app.state.streams.join(bus)
 
         async def ready() -> dict[str, bool]:
             return {"nats": bus.is_connected, "events": hub.is_running}

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api_gateway.problems import problem
+from api_gateway.session_streams import SessionStreams
 from api_gateway.sessions import COOKIE, CSRF_HEADER, SECURE_COOKIE, Session, Sessions
 from flowkit.telemetry import get_log
 
@@ -33,12 +34,16 @@ class OperatorGuard:
 
     Args:
         sessions: tokens and cookies.
+        streams: ends the streams of a session with it.
         is_open: whether a path is there for everybody: the UI's own files, which hold nothing, and signing in.
     """
 
-    def __init__(self, app: ASGIApp, sessions: Sessions, is_open: Callable[[str], bool]) -> None:
+    def __init__(
+        self, app: ASGIApp, sessions: Sessions, streams: SessionStreams, is_open: Callable[[str], bool]
+    ) -> None:
         self._app = app
         self._sessions = sessions
+        self._streams = streams
         self._is_open = is_open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,7 +60,7 @@ class OperatorGuard:
         if session is not None:
             shown = request.headers.get(CSRF_HEADER, "").encode("latin-1", "replace")
             if request.method in _SAFE or compare_digest(session.csrf_token.encode(), shown):
-                await self._app(scope, receive, send)
+                await self._streams.run(self._app, session, scope, receive, send)
                 return
             detail = f"Send the session's token in {CSRF_HEADER}; GET {SESSION_PATH} tells it to pages of this site."
             await problem(request, 403, detail)(scope, receive, send)

@@ -49,9 +49,6 @@ class Owners(Protocol):
     async def get_agent_config(self, request: configs.GetAgentConfigRequest) -> configs.GetAgentConfigResponse: ...
     async def list_deliveries(self, request: configs.ListDeliveriesRequest) -> configs.ListDeliveriesResponse: ...
     async def get_delivery(self, request: configs.GetDeliveryRequest) -> configs.GetDeliveryResponse: ...
-    async def get_config_summary(
-        self, request: configs.GetConfigSummaryRequest
-    ) -> configs.GetConfigSummaryResponse: ...
     async def get_supervisor(self, request: supervisors.GetSupervisorRequest) -> supervisors.GetSupervisorResponse: ...
     async def list_supervisors(
         self, request: supervisors.ListSupervisorsRequest
@@ -126,9 +123,6 @@ class RpcOwners:
 
     async def get_delivery(self, request: configs.GetDeliveryRequest) -> configs.GetDeliveryResponse:
         return await self._ask(request, configs.GetDeliveryResponse)
-
-    async def get_config_summary(self, request: configs.GetConfigSummaryRequest) -> configs.GetConfigSummaryResponse:
-        return await self._ask(request, configs.GetConfigSummaryResponse)
 
     async def get_supervisor(self, request: supervisors.GetSupervisorRequest) -> supervisors.GetSupervisorResponse:
         return await self._ask(request, supervisors.GetSupervisorResponse)

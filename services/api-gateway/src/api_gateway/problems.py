@@ -21,6 +21,7 @@ KINDS = {
     404: ("not-found", "Not found", "There is nothing under that id or path."),
     405: ("method-not-allowed", "Method not allowed", "The path does not take this method; see `Allow`."),
     409: ("conflict", "Conflict", "The state of the thing forbids the action; `detail` says what to do."),
+    412: ("changed", "Changed meanwhile", "It is no longer what `If-Match` says; nothing was done."),
     413: ("too-large", "Too large", "The body is larger than FlowGate takes."),
     422: ("invalid-input", "Invalid input", "The input is wrong; `errors` says where."),
     500: ("internal", "Internal error", "FlowGate failed; the request id leads to its log."),

@@ -24,6 +24,8 @@ class Session:
 
     expires_at: int
     """End, seconds since 1970."""
+    session_id: str
+    """Names it; it opens nothing."""
     csrf_token: str
     """What its requests that change something must show: a page of another site cannot read it."""
 
@@ -53,9 +55,10 @@ class Sessions:
     def begin(self, which: int, now: float) -> tuple[str, Session]:
         """Cookie and session of somebody who showed this admin token."""
         expires_at = int(now) + self.seconds
-        body = f"1.{expires_at}.{token_urlsafe(16)}"
+        session_id = token_urlsafe(16)
+        body = f"1.{expires_at}.{session_id}"
         cookie = f"{body}.{_sign(self._keys[which], body)}"
-        return cookie, Session(expires_at, _csrf(self._keys[which], body))
+        return cookie, Session(expires_at, session_id, _csrf(self._keys[which], body))
 
     def read(self, cookie: str, now: float) -> Session | None:
         """The session that this cookie stands for; None when it is damaged, made by another key, or over."""
@@ -65,7 +68,7 @@ class Sessions:
         body = cookie.rpartition(".")[0]
         for key in self._keys:
             if hmac.compare_digest(_sign(key, body), match[3]):
-                return Session(int(match[1]), _csrf(key, body))
+                return Session(int(match[1]), match[2], _csrf(key, body))
         return None
 
 

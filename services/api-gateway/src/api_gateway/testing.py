@@ -9,8 +9,9 @@ from google.protobuf.message import Message
 
 from api_gateway.live import STREAMS, StoredEvent
 from api_gateway.owners import AGENT_REGISTRY, CONFIG_PUSH, SUPERVISOR_CONTROL
+from api_gateway.schemas.gateway import health_json
 from flowgate.agent.v1.events_pb2 import MANAGEMENT_MODE_EXTENSION, MANAGEMENT_MODE_SUPERVISOR
-from flowgate.config.v1.events_pb2 import DELIVERY_STATE_PENDING
+from flowgate.config.v1.events_pb2 import DELIVERY_STATE_PENDING, DeliveryState
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
 from flowgate.rpc.v1 import config_push_pb2 as configs
 from flowgate.rpc.v1 import enrollment_pb2 as enrollment
@@ -21,7 +22,7 @@ from flowgate.rpc.v1 import telemetry_pb2 as telemetry
 from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
 from flowgate.supervisor.v1.events_pb2 import COMMAND_STATE_PENDING
 from flowkit import contracts
-from flowkit.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
+from flowkit.errors import ChangedError, ConflictError, InvalidError, NotFoundError, UnavailableError
 from opamp.v1 import opamp_pb2 as opamp
 
 _CAPABILITIES = opamp.AgentCapabilities
@@ -74,7 +75,16 @@ class MemoryOwners:
         self._ask(AGENT_REGISTRY, request)
         if request.cursor and not request.cursor.isdigit():
             raise InvalidError("cursor is damaged; start from the first page")
-        found = [detail.gateway for detail in self.fleet.values() if _matches(detail.gateway, request)]
+        latest = self._latest()
+        found = [
+            one
+            for one in (detail.gateway for detail in self.fleet.values())
+            if _matches(one, request)
+            and (
+                not request.config_states
+                or (one.instance_id in latest and latest[one.instance_id].state in request.config_states)
+            )
+        ]
         begin, limit = int(request.cursor or 0), request.limit or 100
         more = str(begin + limit) if begin + limit < len(found) else ""
         return registry.ListGatewaysResponse(gateways=found[begin : begin + limit], next_cursor=more, total=len(found))
@@ -105,14 +115,19 @@ class MemoryOwners:
         return registry.DeleteGatewayResponse()
 
     async def get_fleet_summary(self, request: registry.GetFleetSummaryRequest) -> registry.GetFleetSummaryResponse:
-        """By mode and version only."""
+        """By mode, version and state of the latest configuration only."""
         self._ask(AGENT_REGISTRY, request)
         answer = registry.GetFleetSummaryResponse(total=len(self.fleet))
         for detail in self.fleet.values():
             supervised = detail.gateway.management_mode == MANAGEMENT_MODE_SUPERVISOR
             answer.by_mode["supervisor" if supervised else "extension"] += 1
             answer.by_version[detail.gateway.version] += 1
+            if latest := self._latest().get(detail.gateway.instance_id):
+                answer.by_config_state[DeliveryState.Name(latest.state).removeprefix("DELIVERY_STATE_").lower()] += 1
         return answer
+
+    def _latest(self) -> dict[str, configs.Delivery]:
+        return {one.instance_id: one for one in self.deliveries.values()}
 
     async def list_components(self, request: registry.ListComponentsRequest) -> registry.ListComponentsResponse:
         """Agents with the same components together, most first."""
@@ -141,7 +156,7 @@ class MemoryOwners:
         return registry.ListLabelsResponse(labels=labels[: request.limit or 100])
 
     async def assign_config(self, request: configs.AssignConfigRequest) -> configs.AssignConfigResponse:
-        """409 without the capability, 422 for the text `:`."""
+        """409 without the capability, 412 when another one is assigned, 422 for the text `:`."""
         self._ask(CONFIG_PUSH, request)
         gateway = self._find(request.instance_id).gateway
         if not gateway.capabilities & _CAPABILITIES.AgentCapabilities_AcceptsRemoteConfig:
@@ -151,6 +166,9 @@ class MemoryOwners:
             )
         if request.config == ":":
             raise InvalidError("YAML", errors=[{"message": "expected a key", "line": 1, "column": 1}])
+        latest = self._latest().get(request.instance_id, configs.Delivery())
+        if request.HasField("expected_hash") and request.expected_hash != latest.config_hash:
+            raise ChangedError("another configuration was assigned meanwhile", config_hash=latest.config_hash)
         delivery = configs.Delivery(
             delivery_id=f"delivery-{len(self.deliveries)}",
             instance_id=request.instance_id,
@@ -174,12 +192,8 @@ class MemoryOwners:
         if request.history_of:
             history = [one for one in self.deliveries.values() if one.instance_id == request.history_of]
             return configs.ListDeliveriesResponse(deliveries=history[::-1][: request.limit or 50])
-        latest = {one.instance_id: one for one in self.deliveries.values()}
-        wanted = request.instance_ids or latest
-        found = [latest[uid] for uid in wanted if uid in latest]
-        return configs.ListDeliveriesResponse(
-            deliveries=[one for one in found if not request.states or one.state in request.states]
-        )
+        latest = self._latest()
+        return configs.ListDeliveriesResponse(deliveries=[latest[uid] for uid in request.instance_ids if uid in latest])
 
     async def get_delivery(self, request: configs.GetDeliveryRequest) -> configs.GetDeliveryResponse:
         """One."""
@@ -188,11 +202,6 @@ class MemoryOwners:
             raise NotFoundError("no such delivery")
         config = self.pushed.get(request.delivery_id, "")
         return configs.GetDeliveryResponse(delivery=self.deliveries[request.delivery_id], config=config)
-
-    async def get_config_summary(self, request: configs.GetConfigSummaryRequest) -> configs.GetConfigSummaryResponse:
-        """All of them pending."""
-        self._ask(CONFIG_PUSH, request)
-        return configs.GetConfigSummaryResponse(by_state={"pending": len(self.deliveries)})
 
     async def get_supervisor(self, request: supervisors.GetSupervisorRequest) -> supervisors.GetSupervisorResponse:
         """One."""
@@ -394,12 +403,11 @@ class MemoryOwners:
 
 
 def _matches(gateway: registry.Gateway, request: registry.ListGatewaysRequest) -> bool:
-    healthy = gateway.healthy and gateway.status != registry.GATEWAY_STATUS_OFFLINE
+    health = registry.HealthState.Value(f"HEALTH_STATE_{health_json(gateway)['state'].upper()}")
     return (
         (not request.management_mode or gateway.management_mode == request.management_mode)
         and (not request.statuses or gateway.status in request.statuses)
-        and (request.health != registry.HEALTH_FILTER_HEALTHY or healthy)
-        and (request.health != registry.HEALTH_FILTER_UNHEALTHY or not healthy)
+        and (not request.healths or health in request.healths)
         and (not request.versions or gateway.version in request.versions)
         and (not request.instance_ids or gateway.instance_id in request.instance_ids)
         and request.q.lower() in gateway.name.lower()

@@ -40,7 +40,6 @@ ROUTES: Routes[ConfigPush] = Routes(
         rpc.GetAgentConfigRequest: handlers.get_agent_config,
         rpc.ListDeliveriesRequest: handlers.list_deliveries,
         rpc.GetDeliveryRequest: handlers.get_delivery,
-        rpc.GetConfigSummaryRequest: handlers.get_config_summary,
     },
     events={
         agent_facts.AgentRegistered: handlers.registered,

@@ -159,6 +159,13 @@ def body_object(config_hash: bytes) -> str:
     return f"config-{config_hash.hex()}"
 
 
+def is_assigned(delivery: Delivery | None, config_hash: str) -> bool:
+    """Whether this (hex, empty: none) names the configuration of an agent's latest delivery; a salt is no other one."""
+    if delivery is None:
+        return not config_hash
+    return config_hash in (delivery.config_hash.hex(), delivery.content_hash.hex())
+
+
 def begin(delivery: Delivery, previous_state: str = "") -> list[Effect]:
     """A delivery that begins, again perhaps: the wish for the agent and the fact for the others."""
     return [wish(delivery), fact_of(delivery, previous_state)]

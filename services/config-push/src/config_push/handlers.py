@@ -18,7 +18,7 @@ from flowgate.rpc.v1 import config_push_pb2 as rpc
 from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit import opamp, tokens, tracing
-from flowkit.errors import ConflictError, InvalidError, NotFoundError
+from flowkit.errors import ChangedError, ConflictError, InvalidError, NotFoundError
 from flowkit.opamp import timestamp
 from flowkit.outbox import Desired, Effect
 from flowkit.rpc import Reply
@@ -183,9 +183,10 @@ async def assign_config(push: ConfigPush, request: rpc.AssignConfigRequest, now:
     """Assign a configuration to an agent and begin its delivery.
 
     Raises:
-        InvalidError: the YAML does not parse.
+        InvalidError: the YAML does not parse, or has masked secrets.
         NotFoundError: the agent never reported.
         ConflictError: it does not accept remote configuration.
+        ChangedError: another configuration is assigned than the caller expects.
     """
     await _check(push, request.config)
     delivery, effects = await _assign(
@@ -196,6 +197,7 @@ async def assign_config(push: ConfigPush, request: rpc.AssignConfigRequest, now:
         request.config,
         request.actor,
         now,
+        request.expected_hash if request.HasField("expected_hash") else None,
     )
     return Reply(rpc.AssignConfigResponse(delivery=_answer(delivery)), effects)
 
@@ -204,7 +206,7 @@ async def keep_config(push: ConfigPush, request: rpc.KeepConfigRequest, now: dat
     """Keep a configuration without assigning it, or only check it.
 
     Raises:
-        InvalidError: the YAML does not parse.
+        InvalidError: the YAML does not parse, or has masked secrets.
     """
     await _check(push, request.config)
     content_hash = domain.hash_of(domain.config_map(request.config))
@@ -277,6 +279,14 @@ async def _check(push: ConfigPush, config: str) -> None:
     if len(config.encode()) > push.settings.max_config_bytes:
         raise InvalidError(f"the configuration is larger than {push.settings.max_config_bytes} bytes")
     await asyncio.to_thread(domain.check_yaml, config)
+    masks = await asyncio.to_thread(redaction.masked, config)
+    if masks:
+        # Such a text began as an effective configuration: the agent would run with the mask in place of its secret.
+        problem = f"{redaction.REDACTED} stands for a secret that FlowGate does not keep; write it, or ${{env:NAME}}"
+        raise InvalidError(
+            f"the configuration has masked secrets: line {masks[0][0]}, column {masks[0][1]}: {problem}",
+            errors=[{"message": problem, "line": line, "column": column} for line, column in masks],
+        )
 
 
 async def _assign(
@@ -287,6 +297,7 @@ async def _assign(
     config: str,
     actor: str,
     now: datetime,
+    expected: str | None = None,
 ) -> tuple[Delivery, list[Effect]]:
     agent = (await push.store.load_agents([uid])).get(uid)
     if agent is None or agent.connected_at == UNSEEN:
@@ -298,6 +309,8 @@ async def _assign(
             capability="AcceptsRemoteConfig",
         )
     previous = (await push.store.latest([uid])).get(uid)
+    if expected is not None and not domain.is_assigned(previous, expected):
+        raise _changed(previous)
     files = domain.config_map(config)
     content_hash = domain.hash_of(files)
     config_hash = content_hash
@@ -365,12 +378,8 @@ async def list_deliveries(
     if request.history_of:
         history = await push.store.history(_uuid(request.history_of, "agent"), min(request.limit or 50, 200))
         return rpc.ListDeliveriesResponse(deliveries=[_answer(one) for one in history])
-    uids = [_uuid(text, "agent") for text in request.instance_ids]
-    latest = await push.store.latest(uids or None)
-    found = (_answer(one) for one in latest.values())
-    return rpc.ListDeliveriesResponse(
-        deliveries=[one for one in found if not request.states or one.state in request.states]
-    )
+    latest = await push.store.latest([_uuid(text, "agent") for text in request.instance_ids])
+    return rpc.ListDeliveriesResponse(deliveries=[_answer(one) for one in latest.values()])
 
 
 async def get_delivery(push: ConfigPush, request: rpc.GetDeliveryRequest, now: datetime) -> rpc.GetDeliveryResponse:
@@ -382,13 +391,6 @@ async def get_delivery(push: ConfigPush, request: rpc.GetDeliveryRequest, now: d
     return rpc.GetDeliveryResponse(delivery=_answer(delivery), config=config or "")
 
 
-async def get_config_summary(
-    push: ConfigPush, request: rpc.GetConfigSummaryRequest, now: datetime
-) -> rpc.GetConfigSummaryResponse:
-    """Counts of agents by the state of their latest delivery."""
-    return rpc.GetConfigSummaryResponse(by_state=await push.store.count_by_state())
-
-
 async def capabilities_changed(
     push: ConfigPush, fact: agent_facts.AgentCapabilitiesChanged, now: datetime
 ) -> Sequence[Effect]:
@@ -398,9 +400,12 @@ async def capabilities_changed(
 
 
 async def registered(push: ConfigPush, fact: agent_facts.AgentRegistered, now: datetime) -> Sequence[Effect]:
-    """Remember the gateway, so that facts can name it."""
-    await push.store.set_gateway(UUID(fact.instance_uid), UUID(fact.gateway_id))
-    return []
+    """Remember the gateway, so that facts can name it. A registry that lost it is told again how far its configuration
+    got."""
+    uid = UUID(fact.instance_uid)
+    await push.store.set_gateway(uid, UUID(fact.gateway_id))
+    known = (await push.store.latest([uid])).get(uid)
+    return [domain.fact_of(known, known.state)] if known else []
 
 
 async def reidentified(push: ConfigPush, fact: agent_facts.AgentReidentified, now: datetime) -> Sequence[Effect]:
@@ -419,6 +424,18 @@ async def gateway_removed(push: ConfigPush, fact: agent_facts.GatewayRemoved, no
         return []
     await push.store.forget(UUID(fact.instance_uid))
     return [Desired(fact.instance_uid, "config", None)]
+
+
+def _changed(delivery: Delivery | None) -> ChangedError:
+    if delivery is None:
+        return ChangedError("the agent has no assigned configuration any more; look at it before you send another one")
+    return ChangedError(
+        f"{delivery.created_by or 'somebody'} has assigned another configuration meanwhile; look at it before you"
+        " replace it",
+        config_hash=delivery.config_hash.hex(),
+        created_at=delivery.created_at.isoformat(),
+        created_by=delivery.created_by,
+    )
 
 
 def _answer(delivery: Delivery) -> rpc.Delivery:

@@ -53,6 +53,8 @@ _SUSPECT = re.compile(
 _CREDENTIALS = re.compile(r"(?i)^(bearer|basic|token|apikey|splunk)\s+\S")
 _USERINFO = re.compile(r"(?<=://)([^/\s:@\"']+):([^/\s@\"']+)(?=@)")
 _REFERENCE = re.compile(r"\$\{[^{}]*\}|\$\$?[A-Z_]+")  # ${env:NAME} and the like
+# What stands for a secret in a text that was masked: all of a value, a password in an address, an issued token.
+_MASKED = re.compile(r"\[REDACTED\]|(?<=://)[^/\s:@\"']+:\[REDACTED\](?=@)|fg[aetm]_\*{20,}")
 # For a text that is no YAML, or a damaged one: key, separator, rest of the line.
 _LINE = re.compile(r"(?m)^(\s*(?:-\s*)?[\"']?([\w.-]+)[\"']?\s*[:=]\s*)(\S.*)$")
 
@@ -91,6 +93,25 @@ def text(config: str) -> str:
         tail = found[len(found.rstrip()) :]  # a block scalar goes on to the next line
         config = config[:start] + f'"{REDACTED}"' + tail + config[end:]
     return _USERINFO.sub(rf"\1:{REDACTED}", config)
+
+
+def masked(config: str) -> list[tuple[int, int]]:
+    """Line and column, from 1, of each value of a YAML text that has a mask in place of a secret.
+
+    The mask in a longer text is none, such as in a statement that masks what passes through the collector.
+    """
+    if not _MASKED.search(config):
+        return []
+    found: list[tuple[int, int]] = []
+    for token in yaml.scan(config, Loader=_LOADER):
+        if not isinstance(token, yaml.ScalarToken):
+            continue
+        is_all = token.value.strip() == REDACTED
+        for match in _MASKED.finditer(config, token.start_mark.index, token.end_mark.index):
+            if is_all or match[0] != REDACTED:
+                begin = match.start()
+                found.append((config.count("\n", 0, begin) + 1, begin - config.rfind("\n", 0, begin)))
+    return found
 
 
 def is_secret(key: str) -> bool:

@@ -106,12 +106,10 @@ class ConfigStore:
         body = await self._connection.fetchval("SELECT body FROM configs WHERE content_hash = $1", content_hash)
         return None if body is None else str(body)
 
-    async def latest(self, instance_uids: Sequence[UUID] | None = None) -> dict[UUID, Delivery]:
-        """Latest delivery by agent, of these agents or of all."""
+    async def latest(self, instance_uids: Sequence[UUID]) -> dict[UUID, Delivery]:
+        """Latest delivery by agent."""
         rows = await self._connection.fetch(
-            f"SELECT {_DELIVERY} FROM deliveries WHERE is_latest"
-            " AND ($1::uuid[] IS NULL OR instance_uid = ANY($1::uuid[]))",
-            instance_uids,
+            f"SELECT {_DELIVERY} FROM deliveries WHERE is_latest AND instance_uid = ANY($1::uuid[])", instance_uids
         )
         return {row["instance_uid"]: Delivery(**dict(row.items())) for row in rows}
 

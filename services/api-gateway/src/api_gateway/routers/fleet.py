@@ -7,10 +7,9 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api_gateway.answers import answer, refusals
-from api_gateway.owners import CONFIG_PUSH, SUPERVISOR_CONTROL, OwnersDep, unless_down
+from api_gateway.owners import SUPERVISOR_CONTROL, OwnersDep, unless_down
 from api_gateway.schemas.fleet import FleetLabelsResponse, FleetSummaryResponse, labels_json, summary_json
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
-from flowgate.rpc.v1 import config_push_pb2 as configs
 from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
 
 router = APIRouter(prefix="/api/v1/fleet", tags=["fleet"], responses=refusals(401, 503))
@@ -20,14 +19,13 @@ router = APIRouter(prefix="/api/v1/fleet", tags=["fleet"], responses=refusals(40
 async def get_summary(owners: OwnersDep) -> Response:
     """Counts by mode, status, health, version, state of the latest configuration and state of supervised collectors."""
     partial: list[str] = []
-    fleet, config, supervised = await asyncio.gather(
+    fleet, supervised = await asyncio.gather(
         owners.get_fleet_summary(registry.GetFleetSummaryRequest()),
-        unless_down(owners.get_config_summary(configs.GetConfigSummaryRequest()), CONFIG_PUSH, partial),
         unless_down(
             owners.get_supervisor_summary(supervisors.GetSupervisorSummaryRequest()), SUPERVISOR_CONTROL, partial
         ),
     )
-    return answer(summary_json(fleet, config, supervised, sorted(partial)))
+    return answer(summary_json(fleet, supervised, partial))
 
 
 @router.get("/labels", operation_id="listFleetLabels", response_model=FleetLabelsResponse, responses=refusals(422))

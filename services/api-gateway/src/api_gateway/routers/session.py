@@ -13,6 +13,7 @@ from api_gateway.auth import SESSION_PATH, cookie_session
 from api_gateway.metrics import HttpMetrics
 from api_gateway.problems import problem
 from api_gateway.schemas.values import ApiModel
+from api_gateway.session_streams import SessionStreams
 from api_gateway.sessions import COOKIE, SECURE_COOKIE, Session, Sessions
 from flowkit.telemetry import get_log
 
@@ -86,6 +87,11 @@ async def get_session(request: Request, sessions: SessionsDep) -> Response:
 
 
 @router.delete("", operation_id="signOut", status_code=204)
-async def sign_out(request: Request) -> Response:
-    """Take the cookie back. Sessions are kept nowhere: a copy of the cookie is good until its end."""
+async def sign_out(request: Request, sessions: SessionsDep) -> Response:
+    """Take the cookie back, and end the streams that it opened. Sessions are kept nowhere: a copy of the cookie is good
+    until its end."""
+    session = cookie_session(request, sessions)
+    if session is not None:
+        streams: SessionStreams = request.app.state.streams
+        await streams.end(session)
     return _set_cookie(request, Response(status_code=204), "", 0)

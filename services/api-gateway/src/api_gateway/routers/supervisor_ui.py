@@ -2,9 +2,9 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
 from api_gateway.answers import answer, refusals
@@ -100,17 +100,32 @@ async def get_agent(owners: OwnersDep, instance_id: str) -> Response:
     operation_id="pushConfig",
     status_code=202,
     response_model=ConfigPushResponse,
-    responses=refusals(404, 409, 413),
+    responses=refusals(404, 409, 412, 413),
 )
-async def push_config(owners: OwnersDep, instance_id: str, push: ConfigPush) -> Response:
+async def push_config(
+    owners: OwnersDep,
+    instance_id: str,
+    push: ConfigPush,
+    if_match: Annotated[
+        str | None,
+        Header(pattern=r'^"[0-9a-f]{1,128}"$', description="Only while this is the assigned one: its hash in quotes."),
+    ] = None,
+    if_none_match: Annotated[
+        Literal["*"] | None, Header(description="Only while no configuration is assigned to the agent.")
+    ] = None,
+) -> Response:
     """Give the agent a configuration; one that is offline gets it when it is back. Follow it under `Location`.
 
     YAML that does not parse is refused with its line and column (422), an agent that cannot take a configuration
-    with the capability that it lacks (409).
+    with the capability that it lacks (409). Without a condition it replaces whatever is assigned.
     """
     gateway = (await find(owners, instance_id)).gateway
     request = configs.AssignConfigRequest(
-        instance_id=gateway.instance_id, gateway_id=gateway.gateway_id, config=push.config, actor=ACTOR
+        instance_id=gateway.instance_id,
+        gateway_id=gateway.gateway_id,
+        config=push.config,
+        actor=ACTOR,
+        expected_hash=if_match.strip('"') if if_match else "" if if_none_match else None,
     )
     try:
         delivery = (await taken_by(CONFIG_PUSH, owners.assign_config(request))).delivery

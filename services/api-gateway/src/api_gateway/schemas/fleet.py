@@ -6,7 +6,6 @@ from pydantic import ConfigDict
 
 from api_gateway.schemas.values import ApiModel
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
-from flowgate.rpc.v1 import config_push_pb2 as configs
 from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
 
 _COLLECTOR_STATES = ("starting", "running", "unhealthy", "stopping", "stopped", "crashed")
@@ -70,9 +69,9 @@ class FleetSummaryResponse(ApiModel):
     """By health: healthy, unhealthy, unknown."""
     by_version: dict[str, int]
     """By version of the collector; `unknown` for those that did not say."""
-    by_config_state: dict[str, int] | None
-    """By the state of the latest configuration; agents that never got one are not counted. Null when `partial` names
-    config-push."""
+    by_config_state: dict[str, int]
+    """By the state of the latest configuration: pending, offered, applying, applied, failed; agents that never got one
+    are not counted."""
     supervisors: SupervisorCounts | None
     """Supervisors; null when `partial` names supervisor-control."""
     partial: list[str]
@@ -85,19 +84,18 @@ def _filled(names: tuple[str, ...], counts: Any) -> dict[str, int]:
 
 def summary_json(
     fleet: registry.GetFleetSummaryResponse,
-    config: configs.GetConfigSummaryResponse | None,
     supervised: supervisors.GetSupervisorSummaryResponse | None,
     partial: list[str],
 ) -> dict[str, Any]:
     """A FleetSummaryResponse; `partial` names the owners that did not answer."""
-    states = config and _filled(("pending", "offered", "applying", "applied", "failed"), config.by_state)
+    states = ("pending", "offered", "applying", "applied", "failed")
     return {
         "total": fleet.total,
         "by_mode": _filled(("extension", "supervisor"), fleet.by_mode),
         "by_status": _filled(("online", "stale", "offline"), fleet.by_status),
         "by_health": _filled(("healthy", "unhealthy", "unknown"), fleet.by_health),
         "by_version": {version or "unknown": count for version, count in fleet.by_version.items()},
-        "by_config_state": states,
+        "by_config_state": _filled(states, fleet.by_config_state),
         "supervisors": supervised
         and {
             "by_collector_state": _filled(_COLLECTOR_STATES, supervised.by_collector_state),

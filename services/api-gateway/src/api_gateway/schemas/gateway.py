@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from api_gateway.schemas.labels import LabelKey, LabelValue, label_key, label_value
 from api_gateway.schemas.values import ApiModel, capabilities, enum_text, stamp
@@ -38,8 +38,10 @@ class GatewayFilters(ApiModel):
 
     status: list[Status] = Field([])
     """Only of this status; may be given several times."""
+    health: list[HealthState] = Field([])
+    """Only of this health, which is unknown of those that are offline; may be given several times."""
     healthy: bool | None = None
-    """true: only those that are healthy; false: only those that are not, or whose health is unknown."""
+    """true: the same as health=healthy; false: as health=unhealthy and health=unknown."""
     q: Annotated[str, Field(max_length=200), AfterValidator(_printable)] = ""
     """Only those whose name, ids, host, type, version or label holds this text; case does not count."""
     label: Annotated[list[Annotated[str, AfterValidator(_label_filter)]], Field(max_length=32)] = Field([])
@@ -65,17 +67,22 @@ class GatewayFilters(ApiModel):
                 raise ValueError(f"label {key!r} is wanted with two values; a gateway has one of them at most")
         return label
 
+    @model_validator(mode="after")
+    def _one_health(self) -> "GatewayFilters":
+        if self.healthy is None:
+            return self
+        if self.health:
+            raise ValueError("give either health or healthy")
+        self.health = ["healthy"] if self.healthy else ["unhealthy", "unknown"]
+        return self
+
     def question(self, mode: Mode | None) -> registry.ListGatewaysRequest:
         """These filters as the registry's question."""
-        health = {
-            None: registry.HEALTH_FILTER_UNSPECIFIED,
-            True: registry.HEALTH_FILTER_HEALTHY,
-            False: registry.HEALTH_FILTER_UNHEALTHY,
-        }[self.healthy]
         return registry.ListGatewaysRequest(
             management_mode=f"MANAGEMENT_MODE_{(mode or 'unspecified').upper()}",
             statuses=[f"GATEWAY_STATUS_{one.upper()}" for one in sorted(set(self.status))],
-            health=health,
+            healths=[f"HEALTH_STATE_{one.upper()}" for one in sorted(set(self.health))],
+            config_states=[f"DELIVERY_STATE_{one.upper()}" for one in sorted(set(self.config_state))],
             q=self.q,
             versions=["" if one == "unknown" else one for one in self.version],
             labels=dict(text.split("=", 1) for text in self.label),
@@ -174,6 +181,7 @@ GATEWAY_EXAMPLE: dict[str, Any] = {
     "connected_at": "2026-11-02T08:15:29.870Z",
     "disconnected_at": None,
     "started_at": "2026-11-02T08:15:29.000Z",
+    "enrollment_token_id": "0198e4b0-1f00-7c55-8a11-0000000000e7",
 }
 
 
@@ -226,6 +234,8 @@ class GatewayResponse(ApiModel):
     """When it went away; null while it is connected."""
     started_at: str | None
     """When the collector started, as the agent reports it; null while it does not run."""
+    enrollment_token_id: str | None
+    """The enrollment token that it came with at first; null for one that is in the ingress' own settings."""
 
 
 class GatewayListResponse(ApiModel):
@@ -290,6 +300,7 @@ def gateway_json(gateway: registry.Gateway) -> dict[str, Any]:
         "connected_at": stamp(gateway, "connected_at"),
         "disconnected_at": stamp(gateway, "disconnected_at"),
         "started_at": stamp(gateway, "started_at"),
+        "enrollment_token_id": gateway.enrollment_token_id or None,
     }
 
 

@@ -26,7 +26,7 @@ from flowgate.options.v1 import options_pb2 as flowgate_dot_options_dot_v1_dot_o
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66lowgate/agent/v1/events.proto\x12\x11\x66lowgate.agent.v1\x1a!flowgate/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x02\n\x0f\x41gentRegistered\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x04 \x01(\t\x12:\n\x0fmanagement_mode\x18\x05 \x01(\x0e\x32!.flowgate.agent.v1.ManagementMode\x12>\n\x06labels\x18\x06 \x03(\x0b\x32..flowgate.agent.v1.AgentRegistered.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01:3\x92\xb5\x18/flowgate.evt.agent.v1.registered.{instance_uid}\"\xc3\x01\n\x0e\x41gentConnected\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttransport\x18\x04 \x01(\t\x12\x0f\n\x07ingress\x18\x05 \x01(\t:2\x92\xb5\x18.flowgate.evt.agent.v1.connected.{instance_uid}\"\xb5\x01\n\x11\x41gentDisconnected\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x04 \x01(\t:5\x92\xb5\x18\x31\x66lowgate.evt.agent.v1.disconnected.{instance_uid}\"\xdd\x01\n\x12\x41gentHealthChanged\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07healthy\x18\x04 \x01(\x08\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x12\n\nlast_error\x18\x06 \x01(\t:7\x92\xb5\x18\x33\x66lowgate.evt.agent.v1.health-changed.{instance_uid}\"\xbd\x02\n\x17\x41gentDescriptionChanged\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12H\n\x07\x63hanged\x18\x04 \x03(\x0b\x32\x37.flowgate.agent.v1.AgentDescriptionChanged.ChangedEntry\x12\x0f\n\x07removed\x18\x05 \x03(\t\x1a.\n\x0c\x43hangedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01:<\x92\xb5\x18\x38\x66lowgate.evt.agent.v1.description-changed.{instance_uid}\"\xea\x02\n\x18\x41gentCapabilitiesChanged\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x63\x61pabilities\x18\x04 \x01(\x04\x12\x1d\n\x15previous_capabilities\x18\x05 \x01(\x04\x12:\n\x0fmanagement_mode\x18\x06 \x01(\x0e\x32!.flowgate.agent.v1.ManagementMode\x12\x43\n\x18previous_management_mode\x18\x07 \x01(\x0e\x32!.flowgate.agent.v1.ManagementMode:=\x92\xb5\x18\x39\x66lowgate.evt.agent.v1.capabilities-changed.{instance_uid}\"\xc4\x01\n\x11\x41gentReidentified\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x15previous_instance_uid\x18\x04 \x01(\t:5\x92\xb5\x18\x31\x66lowgate.evt.agent.v1.reidentified.{instance_uid}\"\xa1\x02\n\x0eGatewayUpdated\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x04 \x01(\t\x12=\n\x06labels\x18\x05 \x03(\x0b\x32-.flowgate.agent.v1.GatewayUpdated.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01:8\x92\xb5\x18\x34\x66lowgate.evt.agent.v1.gateway-updated.{instance_uid}\"\xb5\x01\n\x0eGatewayRemoved\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x04 \x01(\t:8\x92\xb5\x18\x34\x66lowgate.evt.agent.v1.gateway-removed.{instance_uid}*p\n\x0eManagementMode\x12\x1f\n\x1bMANAGEMENT_MODE_UNSPECIFIED\x10\x00\x12\x1d\n\x19MANAGEMENT_MODE_EXTENSION\x10\x01\x12\x1e\n\x1aMANAGEMENT_MODE_SUPERVISOR\x10\x02\x42\x87\x01\x8a\xb5\x18\x82\x01\n\x0c\x41GENT_EVENTS\x12\x17\x66lowgate.evt.agent.v1.>\x18\x01 \x80\xf5$(\x80\x80\x80\x80\x08\x30\xd8\x04:\x0b\x63onfig-push:\x12supervisor-controlB)Who joined, left and changed in the fleetb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66lowgate/agent/v1/events.proto\x12\x11\x66lowgate.agent.v1\x1a!flowgate/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf7\x02\n\x0f\x41gentRegistered\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x04 \x01(\t\x12:\n\x0fmanagement_mode\x18\x05 \x01(\x0e\x32!.flowgate.agent.v1.ManagementMode\x12>\n\x06labels\x18\x06 \x03(\x0b\x32..flowgate.agent.v1.AgentRegistered.LabelsEntry\x12\x1b\n\x13\x65nrollment_token_id\x18\x07 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01:3\x92\xb5\x18/flowgate.evt.agent.v1.registered.{instance_uid}\"\xc3\x01\n\x0e\x41gentConnected\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttransport\x18\x04 \x01(\t\x12\x0f\n\x07ingress\x18\x05 \x01(\t:2\x92\xb5\x18.flowgate.evt.agent.v1.connected.{instance_uid}\"\xb5\x01\n\x11\x41gentDisconnected\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x04 \x01(\t:5\x92\xb5\x18\x31\x66lowgate.evt.agent.v1.disconnected.{instance_uid}\"\xdd\x01\n\x12\x41gentHealthChanged\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07healthy\x18\x04 \x01(\x08\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x12\n\nlast_error\x18\x06 \x01(\t:7\x92\xb5\x18\x33\x66lowgate.evt.agent.v1.health-changed.{instance_uid}\"\xbd\x02\n\x17\x41gentDescriptionChanged\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12H\n\x07\x63hanged\x18\x04 \x03(\x0b\x32\x37.flowgate.agent.v1.AgentDescriptionChanged.ChangedEntry\x12\x0f\n\x07removed\x18\x05 \x03(\t\x1a.\n\x0c\x43hangedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01:<\x92\xb5\x18\x38\x66lowgate.evt.agent.v1.description-changed.{instance_uid}\"\xea\x02\n\x18\x41gentCapabilitiesChanged\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x63\x61pabilities\x18\x04 \x01(\x04\x12\x1d\n\x15previous_capabilities\x18\x05 \x01(\x04\x12:\n\x0fmanagement_mode\x18\x06 \x01(\x0e\x32!.flowgate.agent.v1.ManagementMode\x12\x43\n\x18previous_management_mode\x18\x07 \x01(\x0e\x32!.flowgate.agent.v1.ManagementMode:=\x92\xb5\x18\x39\x66lowgate.evt.agent.v1.capabilities-changed.{instance_uid}\"\xc4\x01\n\x11\x41gentReidentified\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x15previous_instance_uid\x18\x04 \x01(\t:5\x92\xb5\x18\x31\x66lowgate.evt.agent.v1.reidentified.{instance_uid}\"\xa1\x02\n\x0eGatewayUpdated\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x04 \x01(\t\x12=\n\x06labels\x18\x05 \x03(\x0b\x32-.flowgate.agent.v1.GatewayUpdated.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01:8\x92\xb5\x18\x34\x66lowgate.evt.agent.v1.gateway-updated.{instance_uid}\"\xb5\x01\n\x0eGatewayRemoved\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x04 \x01(\t:8\x92\xb5\x18\x34\x66lowgate.evt.agent.v1.gateway-removed.{instance_uid}*p\n\x0eManagementMode\x12\x1f\n\x1bMANAGEMENT_MODE_UNSPECIFIED\x10\x00\x12\x1d\n\x19MANAGEMENT_MODE_EXTENSION\x10\x01\x12\x1e\n\x1aMANAGEMENT_MODE_SUPERVISOR\x10\x02\x42\x87\x01\x8a\xb5\x18\x82\x01\n\x0c\x41GENT_EVENTS\x12\x17\x66lowgate.evt.agent.v1.>\x18\x01 \x80\xf5$(\x80\x80\x80\x80\x08\x30\xd8\x04:\x0b\x63onfig-push:\x12supervisor-controlB)Who joined, left and changed in the fleetb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -58,30 +58,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GATEWAYUPDATED']._serialized_options = b'\222\265\0304flowgate.evt.agent.v1.gateway-updated.{instance_uid}'
   _globals['_GATEWAYREMOVED']._loaded_options = None
   _globals['_GATEWAYREMOVED']._serialized_options = b'\222\265\0304flowgate.evt.agent.v1.gateway-removed.{instance_uid}'
-  _globals['_MANAGEMENTMODE']._serialized_start=2436
-  _globals['_MANAGEMENTMODE']._serialized_end=2548
+  _globals['_MANAGEMENTMODE']._serialized_start=2465
+  _globals['_MANAGEMENTMODE']._serialized_end=2577
   _globals['_AGENTREGISTERED']._serialized_start=122
-  _globals['_AGENTREGISTERED']._serialized_end=468
-  _globals['_AGENTREGISTERED_LABELSENTRY']._serialized_start=370
-  _globals['_AGENTREGISTERED_LABELSENTRY']._serialized_end=415
-  _globals['_AGENTCONNECTED']._serialized_start=471
-  _globals['_AGENTCONNECTED']._serialized_end=666
-  _globals['_AGENTDISCONNECTED']._serialized_start=669
-  _globals['_AGENTDISCONNECTED']._serialized_end=850
-  _globals['_AGENTHEALTHCHANGED']._serialized_start=853
-  _globals['_AGENTHEALTHCHANGED']._serialized_end=1074
-  _globals['_AGENTDESCRIPTIONCHANGED']._serialized_start=1077
-  _globals['_AGENTDESCRIPTIONCHANGED']._serialized_end=1394
-  _globals['_AGENTDESCRIPTIONCHANGED_CHANGEDENTRY']._serialized_start=1286
-  _globals['_AGENTDESCRIPTIONCHANGED_CHANGEDENTRY']._serialized_end=1332
-  _globals['_AGENTCAPABILITIESCHANGED']._serialized_start=1397
-  _globals['_AGENTCAPABILITIESCHANGED']._serialized_end=1759
-  _globals['_AGENTREIDENTIFIED']._serialized_start=1762
-  _globals['_AGENTREIDENTIFIED']._serialized_end=1958
-  _globals['_GATEWAYUPDATED']._serialized_start=1961
-  _globals['_GATEWAYUPDATED']._serialized_end=2250
-  _globals['_GATEWAYUPDATED_LABELSENTRY']._serialized_start=370
-  _globals['_GATEWAYUPDATED_LABELSENTRY']._serialized_end=415
-  _globals['_GATEWAYREMOVED']._serialized_start=2253
-  _globals['_GATEWAYREMOVED']._serialized_end=2434
+  _globals['_AGENTREGISTERED']._serialized_end=497
+  _globals['_AGENTREGISTERED_LABELSENTRY']._serialized_start=399
+  _globals['_AGENTREGISTERED_LABELSENTRY']._serialized_end=444
+  _globals['_AGENTCONNECTED']._serialized_start=500
+  _globals['_AGENTCONNECTED']._serialized_end=695
+  _globals['_AGENTDISCONNECTED']._serialized_start=698
+  _globals['_AGENTDISCONNECTED']._serialized_end=879
+  _globals['_AGENTHEALTHCHANGED']._serialized_start=882
+  _globals['_AGENTHEALTHCHANGED']._serialized_end=1103
+  _globals['_AGENTDESCRIPTIONCHANGED']._serialized_start=1106
+  _globals['_AGENTDESCRIPTIONCHANGED']._serialized_end=1423
+  _globals['_AGENTDESCRIPTIONCHANGED_CHANGEDENTRY']._serialized_start=1315
+  _globals['_AGENTDESCRIPTIONCHANGED_CHANGEDENTRY']._serialized_end=1361
+  _globals['_AGENTCAPABILITIESCHANGED']._serialized_start=1426
+  _globals['_AGENTCAPABILITIESCHANGED']._serialized_end=1788
+  _globals['_AGENTREIDENTIFIED']._serialized_start=1791
+  _globals['_AGENTREIDENTIFIED']._serialized_end=1987
+  _globals['_GATEWAYUPDATED']._serialized_start=1990
+  _globals['_GATEWAYUPDATED']._serialized_end=2279
+  _globals['_GATEWAYUPDATED_LABELSENTRY']._serialized_start=399
+  _globals['_GATEWAYUPDATED_LABELSENTRY']._serialized_end=444
+  _globals['_GATEWAYREMOVED']._serialized_start=2282
+  _globals['_GATEWAYREMOVED']._serialized_end=2463
 # @@protoc_insertion_point(module_scope)

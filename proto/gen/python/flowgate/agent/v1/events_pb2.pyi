@@ -21,7 +21,7 @@ MANAGEMENT_MODE_EXTENSION: ManagementMode
 MANAGEMENT_MODE_SUPERVISOR: ManagementMode
 
 class AgentRegistered(_message.Message):
-    __slots__ = ("instance_uid", "gateway_id", "occurred_at", "name", "management_mode", "labels")
+    __slots__ = ("instance_uid", "gateway_id", "occurred_at", "name", "management_mode", "labels", "enrollment_token_id")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -35,13 +35,15 @@ class AgentRegistered(_message.Message):
     NAME_FIELD_NUMBER: _ClassVar[int]
     MANAGEMENT_MODE_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    ENROLLMENT_TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
     instance_uid: str
     gateway_id: str
     occurred_at: _timestamp_pb2.Timestamp
     name: str
     management_mode: ManagementMode
     labels: _containers.ScalarMap[str, str]
-    def __init__(self, instance_uid: _Optional[str] = ..., gateway_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., name: _Optional[str] = ..., management_mode: _Optional[_Union[ManagementMode, str]] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    enrollment_token_id: str
+    def __init__(self, instance_uid: _Optional[str] = ..., gateway_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., name: _Optional[str] = ..., management_mode: _Optional[_Union[ManagementMode, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., enrollment_token_id: _Optional[str] = ...) -> None: ...
 
 class AgentConnected(_message.Message):
     __slots__ = ("instance_uid", "gateway_id", "occurred_at", "transport", "ingress")

@@ -1,6 +1,7 @@
 import datetime
 
 from flowgate.agent.v1 import events_pb2 as _events_pb2
+from flowgate.config.v1 import events_pb2 as _events_pb2_1
 from flowgate.options.v1 import options_pb2 as _options_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -19,21 +20,23 @@ class GatewayStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     GATEWAY_STATUS_STALE: _ClassVar[GatewayStatus]
     GATEWAY_STATUS_OFFLINE: _ClassVar[GatewayStatus]
 
-class HealthFilter(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+class HealthState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
-    HEALTH_FILTER_UNSPECIFIED: _ClassVar[HealthFilter]
-    HEALTH_FILTER_HEALTHY: _ClassVar[HealthFilter]
-    HEALTH_FILTER_UNHEALTHY: _ClassVar[HealthFilter]
+    HEALTH_STATE_UNSPECIFIED: _ClassVar[HealthState]
+    HEALTH_STATE_HEALTHY: _ClassVar[HealthState]
+    HEALTH_STATE_UNHEALTHY: _ClassVar[HealthState]
+    HEALTH_STATE_UNKNOWN: _ClassVar[HealthState]
 GATEWAY_STATUS_UNSPECIFIED: GatewayStatus
 GATEWAY_STATUS_ONLINE: GatewayStatus
 GATEWAY_STATUS_STALE: GatewayStatus
 GATEWAY_STATUS_OFFLINE: GatewayStatus
-HEALTH_FILTER_UNSPECIFIED: HealthFilter
-HEALTH_FILTER_HEALTHY: HealthFilter
-HEALTH_FILTER_UNHEALTHY: HealthFilter
+HEALTH_STATE_UNSPECIFIED: HealthState
+HEALTH_STATE_HEALTHY: HealthState
+HEALTH_STATE_UNHEALTHY: HealthState
+HEALTH_STATE_UNKNOWN: HealthState
 
 class Gateway(_message.Message):
-    __slots__ = ("gateway_id", "instance_id", "name", "management_mode", "status", "healthy", "last_error", "health_status", "agent_type", "version", "labels", "capabilities", "last_seen_at", "first_seen_at", "connected_at", "disconnected_at", "transport", "ingress", "remote_address", "host_name", "os_type", "host_arch", "health_since", "started_at")
+    __slots__ = ("gateway_id", "instance_id", "name", "management_mode", "status", "healthy", "last_error", "health_status", "agent_type", "version", "labels", "capabilities", "last_seen_at", "first_seen_at", "connected_at", "disconnected_at", "transport", "ingress", "remote_address", "host_name", "os_type", "host_arch", "health_since", "started_at", "enrollment_token_id")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +68,7 @@ class Gateway(_message.Message):
     HOST_ARCH_FIELD_NUMBER: _ClassVar[int]
     HEALTH_SINCE_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    ENROLLMENT_TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
     gateway_id: str
     instance_id: str
     name: str
@@ -89,7 +93,8 @@ class Gateway(_message.Message):
     host_arch: str
     health_since: _timestamp_pb2.Timestamp
     started_at: _timestamp_pb2.Timestamp
-    def __init__(self, gateway_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., name: _Optional[str] = ..., management_mode: _Optional[_Union[_events_pb2.ManagementMode, str]] = ..., status: _Optional[_Union[GatewayStatus, str]] = ..., healthy: _Optional[bool] = ..., last_error: _Optional[str] = ..., health_status: _Optional[str] = ..., agent_type: _Optional[str] = ..., version: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., capabilities: _Optional[int] = ..., last_seen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., first_seen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., connected_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., disconnected_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., transport: _Optional[str] = ..., ingress: _Optional[str] = ..., remote_address: _Optional[str] = ..., host_name: _Optional[str] = ..., os_type: _Optional[str] = ..., host_arch: _Optional[str] = ..., health_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    enrollment_token_id: str
+    def __init__(self, gateway_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., name: _Optional[str] = ..., management_mode: _Optional[_Union[_events_pb2.ManagementMode, str]] = ..., status: _Optional[_Union[GatewayStatus, str]] = ..., healthy: _Optional[bool] = ..., last_error: _Optional[str] = ..., health_status: _Optional[str] = ..., agent_type: _Optional[str] = ..., version: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., capabilities: _Optional[int] = ..., last_seen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., first_seen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., connected_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., disconnected_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., transport: _Optional[str] = ..., ingress: _Optional[str] = ..., remote_address: _Optional[str] = ..., host_name: _Optional[str] = ..., os_type: _Optional[str] = ..., host_arch: _Optional[str] = ..., health_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., enrollment_token_id: _Optional[str] = ...) -> None: ...
 
 class GatewayDetail(_message.Message):
     __slots__ = ("gateway", "agent_description", "health", "available_components", "supervisor_status_json", "supervisor_logs_path", "sequence_num", "disconnect_reason")
@@ -112,7 +117,7 @@ class GatewayDetail(_message.Message):
     def __init__(self, gateway: _Optional[_Union[Gateway, _Mapping]] = ..., agent_description: _Optional[bytes] = ..., health: _Optional[bytes] = ..., available_components: _Optional[bytes] = ..., supervisor_status_json: _Optional[str] = ..., supervisor_logs_path: _Optional[str] = ..., sequence_num: _Optional[int] = ..., disconnect_reason: _Optional[str] = ...) -> None: ...
 
 class ListGatewaysRequest(_message.Message):
-    __slots__ = ("management_mode", "statuses", "health", "q", "labels", "sort", "limit", "cursor", "versions", "instance_ids")
+    __slots__ = ("management_mode", "statuses", "healths", "q", "labels", "sort", "limit", "cursor", "versions", "instance_ids", "config_states")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -122,7 +127,7 @@ class ListGatewaysRequest(_message.Message):
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     MANAGEMENT_MODE_FIELD_NUMBER: _ClassVar[int]
     STATUSES_FIELD_NUMBER: _ClassVar[int]
-    HEALTH_FIELD_NUMBER: _ClassVar[int]
+    HEALTHS_FIELD_NUMBER: _ClassVar[int]
     Q_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     SORT_FIELD_NUMBER: _ClassVar[int]
@@ -130,9 +135,10 @@ class ListGatewaysRequest(_message.Message):
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_IDS_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_STATES_FIELD_NUMBER: _ClassVar[int]
     management_mode: _events_pb2.ManagementMode
     statuses: _containers.RepeatedScalarFieldContainer[GatewayStatus]
-    health: HealthFilter
+    healths: _containers.RepeatedScalarFieldContainer[HealthState]
     q: str
     labels: _containers.ScalarMap[str, str]
     sort: str
@@ -140,7 +146,8 @@ class ListGatewaysRequest(_message.Message):
     cursor: str
     versions: _containers.RepeatedScalarFieldContainer[str]
     instance_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, management_mode: _Optional[_Union[_events_pb2.ManagementMode, str]] = ..., statuses: _Optional[_Iterable[_Union[GatewayStatus, str]]] = ..., health: _Optional[_Union[HealthFilter, str]] = ..., q: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., sort: _Optional[str] = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ..., versions: _Optional[_Iterable[str]] = ..., instance_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    config_states: _containers.RepeatedScalarFieldContainer[_events_pb2_1.DeliveryState]
+    def __init__(self, management_mode: _Optional[_Union[_events_pb2.ManagementMode, str]] = ..., statuses: _Optional[_Iterable[_Union[GatewayStatus, str]]] = ..., healths: _Optional[_Iterable[_Union[HealthState, str]]] = ..., q: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., sort: _Optional[str] = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ..., versions: _Optional[_Iterable[str]] = ..., instance_ids: _Optional[_Iterable[str]] = ..., config_states: _Optional[_Iterable[_Union[_events_pb2_1.DeliveryState, str]]] = ...) -> None: ...
 
 class ListGatewaysResponse(_message.Message):
     __slots__ = ("gateways", "next_cursor", "total")
@@ -204,7 +211,7 @@ class GetFleetSummaryRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetFleetSummaryResponse(_message.Message):
-    __slots__ = ("total", "by_mode", "by_status", "by_health", "by_version")
+    __slots__ = ("total", "by_mode", "by_status", "by_health", "by_version", "by_config_state")
     class ByModeEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -233,17 +240,26 @@ class GetFleetSummaryResponse(_message.Message):
         key: str
         value: int
         def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class ByConfigStateEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     BY_MODE_FIELD_NUMBER: _ClassVar[int]
     BY_STATUS_FIELD_NUMBER: _ClassVar[int]
     BY_HEALTH_FIELD_NUMBER: _ClassVar[int]
     BY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    BY_CONFIG_STATE_FIELD_NUMBER: _ClassVar[int]
     total: int
     by_mode: _containers.ScalarMap[str, int]
     by_status: _containers.ScalarMap[str, int]
     by_health: _containers.ScalarMap[str, int]
     by_version: _containers.ScalarMap[str, int]
-    def __init__(self, total: _Optional[int] = ..., by_mode: _Optional[_Mapping[str, int]] = ..., by_status: _Optional[_Mapping[str, int]] = ..., by_health: _Optional[_Mapping[str, int]] = ..., by_version: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    by_config_state: _containers.ScalarMap[str, int]
+    def __init__(self, total: _Optional[int] = ..., by_mode: _Optional[_Mapping[str, int]] = ..., by_status: _Optional[_Mapping[str, int]] = ..., by_health: _Optional[_Mapping[str, int]] = ..., by_version: _Optional[_Mapping[str, int]] = ..., by_config_state: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class ListComponentsRequest(_message.Message):
     __slots__ = ("instance_ids",)

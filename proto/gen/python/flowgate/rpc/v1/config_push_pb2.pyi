@@ -30,16 +30,18 @@ class Delivery(_message.Message):
     def __init__(self, delivery_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., config_hash: _Optional[str] = ..., state: _Optional[_Union[_events_pb2.DeliveryState, str]] = ..., error: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class AssignConfigRequest(_message.Message):
-    __slots__ = ("instance_id", "gateway_id", "config", "actor")
+    __slots__ = ("instance_id", "gateway_id", "config", "actor", "expected_hash")
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
     GATEWAY_ID_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_HASH_FIELD_NUMBER: _ClassVar[int]
     instance_id: str
     gateway_id: str
     config: str
     actor: str
-    def __init__(self, instance_id: _Optional[str] = ..., gateway_id: _Optional[str] = ..., config: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
+    expected_hash: str
+    def __init__(self, instance_id: _Optional[str] = ..., gateway_id: _Optional[str] = ..., config: _Optional[str] = ..., actor: _Optional[str] = ..., expected_hash: _Optional[str] = ...) -> None: ...
 
 class AssignConfigResponse(_message.Message):
     __slots__ = ("delivery",)
@@ -102,16 +104,14 @@ class GetAgentConfigResponse(_message.Message):
     def __init__(self, effective: _Optional[_Iterable[_Union[ConfigFile, _Mapping]]] = ..., effective_hash: _Optional[str] = ..., effective_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assigned_hash: _Optional[str] = ..., assigned_config: _Optional[str] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ..., reported_hash: _Optional[str] = ..., reported_status: _Optional[str] = ..., reported_error: _Optional[str] = ...) -> None: ...
 
 class ListDeliveriesRequest(_message.Message):
-    __slots__ = ("instance_ids", "history_of", "limit", "states")
+    __slots__ = ("instance_ids", "history_of", "limit")
     INSTANCE_IDS_FIELD_NUMBER: _ClassVar[int]
     HISTORY_OF_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
-    STATES_FIELD_NUMBER: _ClassVar[int]
     instance_ids: _containers.RepeatedScalarFieldContainer[str]
     history_of: str
     limit: int
-    states: _containers.RepeatedScalarFieldContainer[_events_pb2.DeliveryState]
-    def __init__(self, instance_ids: _Optional[_Iterable[str]] = ..., history_of: _Optional[str] = ..., limit: _Optional[int] = ..., states: _Optional[_Iterable[_Union[_events_pb2.DeliveryState, str]]] = ...) -> None: ...
+    def __init__(self, instance_ids: _Optional[_Iterable[str]] = ..., history_of: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
 
 class ListDeliveriesResponse(_message.Message):
     __slots__ = ("deliveries",)
@@ -132,20 +132,3 @@ class GetDeliveryResponse(_message.Message):
     delivery: Delivery
     config: str
     def __init__(self, delivery: _Optional[_Union[Delivery, _Mapping]] = ..., config: _Optional[str] = ...) -> None: ...
-
-class GetConfigSummaryRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
-
-class GetConfigSummaryResponse(_message.Message):
-    __slots__ = ("by_state",)
-    class ByStateEntry(_message.Message):
-        __slots__ = ("key", "value")
-        KEY_FIELD_NUMBER: _ClassVar[int]
-        VALUE_FIELD_NUMBER: _ClassVar[int]
-        key: str
-        value: int
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
-    BY_STATE_FIELD_NUMBER: _ClassVar[int]
-    by_state: _containers.ScalarMap[str, int]
-    def __init__(self, by_state: _Optional[_Mapping[str, int]] = ...) -> None: ...
