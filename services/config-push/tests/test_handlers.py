@@ -127,6 +127,17 @@ async def test_an_unknown_agent_and_bad_yaml_are_refused(push: ConfigPush) -> No
     assert await push.store.latest([UID]) == {}
 
 
+async def test_tokens_of_flowgates_own_are_not_kept_in_configurations(push: ConfigPush) -> None:
+    """Not even in a comment: what is assigned is stored and shown as it was written."""
+    await appear(push)
+    config = f"{GOOD}# with {tokens.mint(tokens.ENROLLMENT)}\n"
+    with pytest.raises(InvalidError, match="tokens of FlowGate's own") as caught:
+        await assign(push, config)
+    assert (caught.value.extra["errors"][0]["line"], "fge_" in caught.value.detail) == (config.count("\n"), False)
+    with pytest.raises(InvalidError):
+        await handlers.keep_config(push, rpc.KeepConfigRequest(config=config), NOW)
+
+
 async def test_masked_secrets_are_never_sent(push: ConfigPush) -> None:
     """Neither to one agent nor by a bulk operation, not even when only checked; the lines are told."""
     await appear(push)

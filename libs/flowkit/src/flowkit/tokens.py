@@ -34,6 +34,11 @@ def digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
+def issued(text: str) -> list[int]:
+    """Where in a text tokens begin that FlowGate issued."""
+    return [found.start() for found in _ISSUED.finditer(text)]
+
+
 def redact(text: str) -> str:
     """The text with every issued token masked, all but its prefix."""
     return _ISSUED.sub(lambda found: found[0][:4] + "*" * (len(found[0]) - 4), text)

@@ -279,13 +279,22 @@ async def _check(push: ConfigPush, config: str) -> None:
     if len(config.encode()) > push.settings.max_config_bytes:
         raise InvalidError(f"the configuration is larger than {push.settings.max_config_bytes} bytes")
     await asyncio.to_thread(domain.check_yaml, config)
+    # A mask tells that the text began as an effective configuration: the agent would run with it.
     masks = await asyncio.to_thread(redaction.masked, config)
-    if masks:
-        # Such a text began as an effective configuration: the agent would run with the mask in place of its secret.
-        problem = f"{redaction.REDACTED} stands for a secret that FlowGate does not keep; write it, or ${{env:NAME}}"
+    _refuse(
+        masks, "masked secrets", f"{redaction.REDACTED} stands for a secret that FlowGate does not keep; write it, or"
+    )
+    _refuse(
+        redaction.issued(config), "tokens of FlowGate's own", "configurations are kept and shown, tokens are not; write"
+    )
+
+
+def _refuse(places: Sequence[tuple[int, int]], what: str, why: str) -> None:
+    if places:
+        problem = f"{why} ${{env:NAME}}"
         raise InvalidError(
-            f"the configuration has masked secrets: line {masks[0][0]}, column {masks[0][1]}: {problem}",
-            errors=[{"message": problem, "line": line, "column": column} for line, column in masks],
+            f"the configuration has {what}: line {places[0][0]}, column {places[0][1]}: {problem}",
+            errors=[{"message": problem, "line": line, "column": column} for line, column in places],
         )
 
 

@@ -109,9 +109,17 @@ def masked(config: str) -> list[tuple[int, int]]:
         is_all = token.value.strip() == REDACTED
         for match in _MASKED.finditer(config, token.start_mark.index, token.end_mark.index):
             if is_all or match[0] != REDACTED:
-                begin = match.start()
-                found.append((config.count("\n", 0, begin) + 1, begin - config.rfind("\n", 0, begin)))
+                found.append(_place(config, match.start()))
     return found
+
+
+def issued(config: str) -> list[tuple[int, int]]:
+    """Line and column, from 1, of each token of FlowGate's own in a text, wherever it stands."""
+    return [_place(config, begin) for begin in tokens.issued(config)]
+
+
+def _place(text: str, begin: int) -> tuple[int, int]:
+    return text.count("\n", 0, begin) + 1, begin - text.rfind("\n", 0, begin)
 
 
 def is_secret(key: str) -> bool:
