@@ -1,9 +1,10 @@
 """agent-registry's handlers on a real PostgreSQL, each test in a transaction that leaves nothing behind."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from google.protobuf.message import Message
@@ -16,6 +17,7 @@ from flowgate.agent.v1 import events_pb2 as facts
 from flowgate.config.v1 import events_pb2 as config_facts
 from flowgate.rpc.v1 import agent_registry_pb2 as rpc
 from flowgate.uplink.v1 import desired_pb2, uplink_pb2
+from flowkit import db
 from flowkit.errors import ConflictError, InvalidError, NotFoundError
 from flowkit.outbox import Desired
 from flowkit.testing import EXTENSION, SUPERVISOR, make_description, make_report, rolled_back
@@ -485,3 +487,40 @@ async def test_components_are_kept_by_hash_for_the_whole_fleet(registry: Registr
     await report(registry, 2, other)
     answer = await handlers.get_gateway(registry, rpc.GetGatewayRequest(id=str(UUID(int=2))), NOW)
     assert opamp_pb2.AvailableComponents.FromString(answer.detail.available_components) == components
+
+
+async def test_two_who_label_one_gateway_both_do(database_url: Callable[[str], str]) -> None:
+    """Each adds to what is there when its turn comes."""
+    database = await db.connect(database_url("agent_registry"), 4)
+    uid = uuid4()
+    presence = Presence(NOW)
+    try:
+        async with database.transaction() as connection:
+            registry = Registry.on(connection, presence, Settings())
+            await handlers.agents_reported(registry, [make_report(uid, full_report("a"), at=NOW)], NOW)
+        begun = asyncio.Event()
+
+        async def label(key: str, until: asyncio.Event | None) -> None:
+            async with database.transaction() as connection:
+                registry = Registry.on(connection, presence, Settings())
+                request = rpc.UpdateGatewayRequest(id=str(uid), set_labels={key: "x"})
+                await handlers.update_gateway(registry, request, NOW)
+                begun.set()
+                if until is not None:
+                    await asyncio.wait_for(until.wait(), 5)
+
+        end = asyncio.Event()
+        first = asyncio.create_task(label("one", end))
+        await begun.wait()
+        second = asyncio.create_task(label("two", None))
+        _, waiting = await asyncio.wait({second}, timeout=0.2)
+        assert waiting, "the second waits for the first"
+        end.set()
+        await asyncio.gather(first, second)
+        async with database.transaction() as connection:
+            registry = Registry.on(connection, presence, Settings())
+            answer = await handlers.get_gateway(registry, rpc.GetGatewayRequest(id=str(uid)), NOW)
+            assert dict(answer.detail.gateway.labels) == {"one": "x", "two": "x"}
+            await registry.store.delete(UUID(answer.detail.gateway.gateway_id))
+    finally:
+        await database.close()

@@ -189,10 +189,10 @@ async def get_gateway(registry: Registry, request: rpc.GetGatewayRequest, now: d
 
 async def update_gateway(registry: Registry, request: rpc.UpdateGatewayRequest, now: datetime) -> Reply:
     """Change name or labels."""
-    row = await registry.store.get(_uuid(request.id))
+    row = await registry.store.named(_uuid(request.id))
     if row is None:
         raise _unknown(request.id)
-    name = await registry.store.operator_name(row["gateway_id"])
+    name = row["name"]
     if request.HasField("name"):
         name = request.name.strip() or None
     labels = {**row["labels"], **request.set_labels}

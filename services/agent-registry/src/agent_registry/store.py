@@ -237,12 +237,13 @@ class GatewayStore:
             "UPDATE gateways SET name = $2, labels = $3 WHERE gateway_id = $1", gateway_id, name, labels
         )
 
-    async def operator_name(self, gateway_id: UUID) -> str | None:
-        """The name that an operator gave, locked until the transaction ends."""
-        name = await self._connection.fetchval(
-            "SELECT name FROM gateways WHERE gateway_id = $1 FOR NO KEY UPDATE", gateway_id
+    async def named(self, gateway_or_instance: UUID) -> asyncpg.Record | None:
+        """What operators gave a gateway: `gateway_id`, `name` (null: none) and `labels`; locked, since it is changed."""
+        return await self._connection.fetchrow(
+            "SELECT gateway_id, name, labels FROM gateways WHERE (gateway_id = $1 OR instance_uid = $1)"
+            " AND archived_at IS NULL FOR NO KEY UPDATE",
+            gateway_or_instance,
         )
-        return None if name is None else str(name)
 
     async def delete(self, gateway_id: UUID) -> None:
         """Take a gateway out for good."""
