@@ -238,7 +238,7 @@ class GatewayStore:
         )
 
     async def named(self, gateway_or_instance: UUID) -> asyncpg.Record | None:
-        """What operators gave a gateway: `gateway_id`, `name` (null: none) and `labels`; locked, since it is changed."""
+        """What operators gave a gateway, to be changed: `gateway_id`, `name` (null: none) and `labels`; locked."""
         return await self._connection.fetchrow(
             "SELECT gateway_id, name, labels FROM gateways WHERE (gateway_id = $1 OR instance_uid = $1)"
             " AND archived_at IS NULL FOR NO KEY UPDATE",
