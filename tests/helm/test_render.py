@@ -51,6 +51,11 @@ WRONG = {
     "password in an address": ("nats.urls={nats://me:secret@host}", "/nats/urls/0"),
     "level": ("logLevel=loud", "value must be one of"),
     "no setting": ("env.lower=1", "lower"),
+    "drain past its check": ("services.opamp-gateway.env.FLOWGATE_OPAMP_GATEWAY_DRAIN_SECONDS=60", "DRAIN_SECONDS"),
+    "stop past its check": ("env.FLOWGATE_STOP_SECONDS=60", "STOP_SECONDS"),
+    "no pause": ("preStopSeconds=0", "/preStopSeconds"),
+    "volume in another unit": ("nats.storage.size=20G", "/nats/storage/size"),
+    "volume without room for the streams": ("nats.storage.size=15Gi", "has to be 16Gi at least"),
 }
 
 
@@ -106,7 +111,29 @@ def test_your_servers_need_your_secret(helm: Callable[..., "subprocess.Completed
 def test_a_drain_that_does_not_fit_is_refused(helm: Callable[..., "subprocess.CompletedProcess[str]"]) -> None:
     """Connections that are left when the time is up would be dropped all at once."""
     done = helm("template", "flowgate", CHART, "--set", "services.opamp-gateway.drainSeconds=30")
-    assert "stopSeconds of opamp-gateway has to be 35 at least" in done.stderr
+    assert "stopSeconds of opamp-gateway has to be 37 at least" in done.stderr
+
+
+@pytest.mark.parametrize("pause", [5, 45])
+def test_the_grace_holds_the_pause_and_the_stop(render: Callable[..., list[dict[str, object]]], pause: int) -> None:
+    """A longer preStop takes nothing away from the drain."""
+    for one in render(f"--set=preStopSeconds={pause}"):
+        if one["kind"] == "Deployment":
+            pod = one["spec"]["template"]["spec"]  # type: ignore[index]
+            (container,) = pod["containers"]
+            stop = next(int(each["value"]) for each in container["env"] if each["name"] == "FLOWGATE_STOP_SECONDS")
+            assert container["lifecycle"]["preStop"]["sleep"]["seconds"] == pause
+            assert pod["terminationGracePeriodSeconds"] == pause + stop + 5
+
+
+@pytest.mark.parametrize(("kind", "own"), [("hpa", "metrics"), ("keda", "triggers")])
+def test_an_autoscaler_goes_by_something(
+    helm: Callable[..., "subprocess.CompletedProcess[str]"], kind: str, own: str
+) -> None:
+    """Without CPU and without figures of its own it would do something that nobody chose."""
+    at = "services.api-gateway.autoscaling"
+    done = helm("template", "flowgate", CHART, "--set", f"{at}.kind={kind},{at}.cpu=0")
+    assert f"autoscaling of api-gateway goes by nothing: set cpu or {own}" in done.stderr
 
 
 def test_every_value_has_a_comment() -> None:
