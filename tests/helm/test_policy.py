@@ -387,7 +387,12 @@ def test_metrics_that_autoscalers_go_by_are_there() -> None:
     """Each name in the chart is one that a service gives."""
     root = Path(__file__).parents[2]
     chart = root / "deploy" / "helm" / "flowgate"
-    texts = [path.read_text() for path in [chart / "values.yaml", *(chart / "examples").glob("*.yaml")]]
+    texts = [path.read_text() for path in [chart / "values.yaml", *(chart / "examples").glob("**/*.yaml")]]
+    figure = yaml.safe_load((chart / "examples" / "hpa-by-agents.yaml").read_text())
+    (wanted,) = figure["services"]["opamp-gateway"]["autoscaling"]["metrics"]
+    adapter = yaml.safe_load((chart / "examples" / "prometheus-adapter" / "values.yaml").read_text())
+    given = [rule["name"]["as"] for rule in adapter["rules"]["custom"]]
+    assert given == [wanted["pods"]["metric"]["name"]]
     named = set(re.findall(r"\bflowgate_(?:opamp|consumer|uplink|outbox)_\w+", " ".join(texts)))
     sources = [path.read_text() for folder in ("libs", "services") for path in (root / folder).glob("**/src/**/*.py")]
     assert named == {"flowgate_opamp_agents", "flowgate_consumer_lag"}

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.system
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARD = ROOT / "deploy" / "grafana" / "flowgate.json"
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yaml"
-AUTOSCALING = ROOT / "deploy" / "helm" / "flowgate" / "examples" / "keda.yaml"
+EXAMPLES = ROOT / "deploy" / "helm" / "flowgate" / "examples"
+AUTOSCALING = EXAMPLES / "keda.yaml"
 LAG_ALERT = "FlowGateConsumerLag"
 DOCS = ROOT / "docs" / "metrics.md"
 CONFIG = """
@@ -29,7 +30,7 @@ receivers: {nop: {}}
 exporters: {nop: {}}
 service: {pipelines: {logs: {receivers: [nop], exporters: [nop]}}}
 """
-OF_THE_SCRAPE = frozenset({"job", "instance", "namespace", "le"})
+OF_THE_SCRAPE = frozenset({"job", "instance", "namespace", "pod", "le"})
 OF_EVERYBODY = "every service"
 
 _WORD = re.compile(r"[A-Za-z_-]+")
@@ -227,6 +228,11 @@ def expressions() -> Iterator[tuple[str, str]]:
             yield f"alert {rule['alert']}", rule["expr"]
     for query in re.findall(r"^ *query: (.+)$", AUTOSCALING.read_text(), re.MULTILINE):
         yield "autoscaling", query
+    for rule in yaml.safe_load((EXAMPLES / "prometheus-adapter" / "values.yaml").read_text())["rules"]["custom"]:
+        yield "adapter", rule["seriesQuery"]
+        series = rule["seriesQuery"].partition("{")[0]
+        filled = rule["metricsQuery"].replace("<<.GroupBy>>", "pod").replace("<<.Series>>", series)
+        yield "adapter", filled.replace("<<.LabelMatchers>>", "")
 
 
 def faults(text: str, families: dict[str, Family], where: str) -> list[str]:
