@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
@@ -17,7 +18,7 @@ VERSIONS = sorted(
     {version.rpartition(".")[0] for version in kubernetes_validate.utils.all_versions()},
     key=lambda version: [int(part) for part in version.split(".")],
 )[-3:]
-FOREIGN = ("monitoring.coreos.com/", "keda.sh/", "gateway.networking.k8s.io/")  # not of Kubernetes itself
+Foreign = dict[tuple[str, str], jsonschema.Draft202012Validator]
 OWN_SERVERS: list[str] = []
 YOUR_SERVERS = [
     "--set=secrets.existing=mine",
@@ -39,6 +40,14 @@ MATRIX = {
         ],
     )
 }
+MATRIX |= {
+    f"{example}-alone": [
+        "--values",
+        str(CHART / "examples" / f"{example}.yaml"),
+        "--set=services.opamp-gateway.autoscaling.cpu=0",
+    ]
+    for example in ("hpa-by-agents", "keda")
+}
 WRONG = {
     "typo of a service": ("services.opamp-gatway.replicas=1", "'opamp-gatway' not allowed"),
     "typo in a service": ("services.opamp-gateway.replcas=1", "'replcas' not allowed"),
@@ -51,6 +60,11 @@ WRONG = {
     "password in an address": ("nats.urls={nats://me:secret@host}", "/nats/urls/0"),
     "level": ("logLevel=loud", "value must be one of"),
     "no setting": ("env.lower=1", "lower"),
+    "drain past its check": ("services.opamp-gateway.env.FLOWGATE_OPAMP_GATEWAY_DRAIN_SECONDS=60", "DRAIN_SECONDS"),
+    "stop past its check": ("env.FLOWGATE_STOP_SECONDS=60", "STOP_SECONDS"),
+    "no pause": ("preStopSeconds=0", "/preStopSeconds"),
+    "volume in another unit": ("nats.storage.size=20G", "/nats/storage/size"),
+    "volume without room for the streams": ("nats.storage.size=15Gi", "has to be 16Gi at least"),
 }
 
 
@@ -62,29 +76,45 @@ def test_lint_finds_nothing(helm: Callable[..., "subprocess.CompletedProcess[str
 
 
 @pytest.mark.parametrize("arguments", MATRIX.values(), ids=MATRIX)
-@pytest.mark.parametrize("version", VERSIONS)
 def test_manifests_are_valid(
-    render: Callable[..., list[dict[str, object]]], arguments: list[str], version: str
+    render: Callable[..., list[dict[str, object]]], foreign: Foreign, arguments: list[str]
 ) -> None:
     """For the newest versions of Kubernetes, unknown fields refused."""
-    validate(render(*arguments), version)
+    validate(render(*arguments), foreign)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_examples_are_valid(render: Callable[..., list[dict[str, object]]], example: Path) -> None:
+def test_examples_are_valid(render: Callable[..., list[dict[str, object]]], foreign: Foreign, example: Path) -> None:
     """With what they add."""
     manifests = render("--values", example)
-    validate(manifests, VERSIONS[-1])
+    validate(manifests, foreign)
     added = yaml.safe_load(example.read_text()).get("extra", [])
     assert len(manifests) >= 20 + len(added)
 
 
-def validate(manifests: list[dict[str, object]], version: str) -> None:
-    own = [one for one in manifests if not str(one["apiVersion"]).startswith(FOREIGN)]
-    assert len(own) >= 14
-    for manifest in own:
-        kubernetes_validate.validate(manifest, version, strict=True)
+def validate(manifests: list[dict[str, object]], foreign: Foreign) -> None:
+    own = 0
+    for manifest in manifests:
+        other = foreign.get((str(manifest["apiVersion"]), str(manifest["kind"])))
+        if other is not None:
+            other.validate(manifest)
+            continue
+        own += 1
+        for version in VERSIONS:
+            kubernetes_validate.validate(manifest, version, strict=True)
+    assert own >= 14
     assert len({(one["kind"], one["metadata"]["name"]) for one in manifests}) == len(manifests)  # type: ignore[index]
+
+
+def test_foreign_manifests_are_held_to_their_definitions(foreign: Foreign) -> None:
+    """A field that nobody knows, one of another type, and triggers that are none are found."""
+    scaled = foreign["keda.sh/v1alpha1", "ScaledObject"]
+    good = {"scaleTargetRef": {"name": "x"}, "triggers": [{"type": "cpu", "metadata": {"value": "70"}}]}
+    assert scaled.is_valid({"spec": good})
+    for wrong in ({"minReplicas": 2}, {"minReplicaCount": "two"}, {"triggers": None}):
+        assert not scaled.is_valid({"spec": {**good, **wrong}})
+    assert ("monitoring.coreos.com/v1", "ServiceMonitor") in foreign
+    assert ("gateway.networking.k8s.io/v1", "HTTPRoute") in foreign
 
 
 @pytest.mark.parametrize(("value", "told"), WRONG.values(), ids=WRONG)
@@ -106,7 +136,29 @@ def test_your_servers_need_your_secret(helm: Callable[..., "subprocess.Completed
 def test_a_drain_that_does_not_fit_is_refused(helm: Callable[..., "subprocess.CompletedProcess[str]"]) -> None:
     """Connections that are left when the time is up would be dropped all at once."""
     done = helm("template", "flowgate", CHART, "--set", "services.opamp-gateway.drainSeconds=30")
-    assert "stopSeconds of opamp-gateway has to be 35 at least" in done.stderr
+    assert "stopSeconds of opamp-gateway has to be 37 at least" in done.stderr
+
+
+@pytest.mark.parametrize("pause", [5, 45])
+def test_the_grace_holds_the_pause_and_the_stop(render: Callable[..., list[dict[str, object]]], pause: int) -> None:
+    """A longer preStop takes nothing away from the drain."""
+    for one in render(f"--set=preStopSeconds={pause}"):
+        if one["kind"] == "Deployment":
+            pod = one["spec"]["template"]["spec"]  # type: ignore[index]
+            (container,) = pod["containers"]
+            stop = next(int(each["value"]) for each in container["env"] if each["name"] == "FLOWGATE_STOP_SECONDS")
+            assert container["lifecycle"]["preStop"]["sleep"]["seconds"] == pause
+            assert pod["terminationGracePeriodSeconds"] == pause + stop + 5
+
+
+@pytest.mark.parametrize(("kind", "own"), [("hpa", "metrics"), ("keda", "triggers")])
+def test_an_autoscaler_goes_by_something(
+    helm: Callable[..., "subprocess.CompletedProcess[str]"], kind: str, own: str
+) -> None:
+    """Without CPU and without figures of its own it would do something that nobody chose."""
+    at = "services.api-gateway.autoscaling"
+    done = helm("template", "flowgate", CHART, "--set", f"{at}.kind={kind},{at}.cpu=0")
+    assert f"autoscaling of api-gateway goes by nothing: set cpu or {own}" in done.stderr
 
 
 def test_every_value_has_a_comment() -> None:

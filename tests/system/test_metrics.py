@@ -11,6 +11,7 @@ import httpx2
 import promql_parser as promql
 import pytest
 import yaml
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from flowkit.testing import eventually
@@ -20,14 +21,16 @@ pytestmark = pytest.mark.system
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARD = ROOT / "deploy" / "grafana" / "flowgate.json"
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yaml"
-AUTOSCALING = ROOT / "deploy" / "helm" / "flowgate" / "examples" / "keda.yaml"
+EXAMPLES = ROOT / "deploy" / "helm" / "flowgate" / "examples"
+AUTOSCALING = EXAMPLES / "keda.yaml"
+LAG_ALERT = "FlowGateConsumerLag"
 DOCS = ROOT / "docs" / "metrics.md"
 CONFIG = """
 receivers: {nop: {}}
 exporters: {nop: {}}
 service: {pipelines: {logs: {receivers: [nop], exporters: [nop]}}}
 """
-OF_THE_SCRAPE = frozenset({"job", "instance", "namespace", "le"})
+OF_THE_SCRAPE = frozenset({"job", "instance", "namespace", "pod", "le"})
 OF_EVERYBODY = "every service"
 
 _WORD = re.compile(r"[A-Za-z_-]+")
@@ -45,27 +48,33 @@ class Family:
     values: set[str] = field(default_factory=set)
 
 
-def scrape(running: Any) -> dict[str, Family]:
-    """Every metric of every service by its name; those of the process itself apart."""
+def pages(running: Any) -> Iterator[tuple[str, Metric]]:
+    """Every metric of every replica, with its service."""
     token = json.loads((running.data_dir / "secrets.json").read_text())["metrics_token"]
     urls = json.loads((running.data_dir / "processes.json").read_text())["metrics"]
     assert len(urls) == 5
-    families: dict[str, Family] = {}
     for service, replicas in urls.items():
         for url in replicas:
             assert httpx2.get(url).status_code == 401
             page = httpx2.get(url, headers={"Authorization": f"Bearer {token}"})
             assert page.status_code == 200
             for one in text_string_to_metric_families(page.text):
-                name = f"{one.name}_total" if one.type == "counter" else one.name
-                family = families.setdefault(name, Family(one.type, one.documentation))
-                assert (family.kind, family.text) == (one.type, one.documentation), name
-                family.services.add(service)
-                family.samples |= {name} | {sample.name for sample in one.samples}
-                family.labels |= {label for sample in one.samples for label in sample.labels if label != "le"}
-                family.values |= {value for sample in one.samples for value in sample.labels.values()}
-                if one.type == "histogram":
-                    family.samples |= {f"{name}_{part}" for part in ("bucket", "count", "sum")}
+                yield service, one
+
+
+def scrape(running: Any) -> dict[str, Family]:
+    """Every metric of every service by its name; those of the process itself apart."""
+    families: dict[str, Family] = {}
+    for service, one in pages(running):
+        name = f"{one.name}_total" if one.type == "counter" else one.name
+        family = families.setdefault(name, Family(one.type, one.documentation))
+        assert (family.kind, family.text) == (one.type, one.documentation), name
+        family.services.add(service)
+        family.samples |= {name} | {sample.name for sample in one.samples}
+        family.labels |= {label for sample in one.samples for label in sample.labels if label != "le"}
+        family.values |= {value for sample in one.samples for value in sample.labels.values()}
+        if one.type == "histogram":
+            family.samples |= {f"{name}_{part}" for part in ("bucket", "count", "sum")}
     return families
 
 
@@ -133,6 +142,60 @@ async def test_dashboard_alerts_and_docs_speak_of_metrics_that_there_are(familie
     assert unnamed == []
 
 
+def test_alerts_see_the_first_burst(flowgate_up: Callable[..., Any]) -> None:
+    """What an alert counts is there before it happens, with each value of its labels: an increase in a series that
+    begins at 5 is none. Histograms apart; no alert asks for an increase in one."""
+    counters: dict[str, list[dict[str, str]]] = {}
+    for _, one in pages(flowgate_up()):
+        for sample in one.samples if one.type == "counter" else ():
+            counters.setdefault(sample.name, []).append(sample.labels)
+    wanted = [selector for where, text in expressions() if where.startswith("alert") for selector in ranges(text)]
+    assert {name for function, name, _ in wanted if function == "increase"} - counters.keys() == set()
+    missing = [
+        (name, label, value)
+        for _, name, values in wanted
+        if name in counters
+        for label, value in values
+        if not any(series.get(label) == value for series in counters[name])
+    ]
+    assert missing == []
+    assert sum(name in counters and bool(values) for _, name, values in wanted) >= 10
+
+
+def ranges(text: str) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Each function over a range: its name, the metric, and the values of labels that it asks for."""
+    found: list[tuple[str, str, list[tuple[str, str]]]] = []
+
+    def visit(node: Any) -> None:
+        for argument in node.args if isinstance(node, promql.Call) else ():
+            if isinstance(argument, promql.MatrixSelector):
+                of = argument.vector_selector
+                values = [(one.name, value) for one in of.matchers.matchers for value in one.value.split("|")]
+                found.append((node.func.name, of.name, values))
+
+    promql.walk(promql.parse(text), visit)
+    return found
+
+
+def test_autoscalers_act_before_the_alert() -> None:
+    """With as many replicas as there may be, the lag that they leave alone is below the one that wakes people up; what
+    a replica more cannot share does not count."""
+    text = next(text for where, text in expressions() if where == f"alert {LAG_ALERT}")
+    alert = float(re.findall(r"> (\d+)$", text)[0])
+    services = yaml.safe_load(AUTOSCALING.read_text())["services"].items()
+    by_lag = [
+        (one["autoscaling"], trigger["metadata"])
+        for name, one in services
+        for trigger in one["autoscaling"]["triggers"]
+        if "flowgate_consumer_lag" in trigger["metadata"]["query"]
+    ]
+    assert len(by_lag) == 3
+    for scaling, trigger in by_lag:
+        assert scaling["max"] * float(trigger["threshold"]) < alert
+        assert 'stream=~"UPLINK|TELEMETRY"' in trigger["query"]
+        assert trigger["ignoreNullValues"] == "false"
+
+
 def test_each_alert_says_what_to_do() -> None:
     """Summary and description for who is woken up by it; names are unique."""
     rules = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
@@ -165,6 +228,11 @@ def expressions() -> Iterator[tuple[str, str]]:
             yield f"alert {rule['alert']}", rule["expr"]
     for query in re.findall(r"^ *query: (.+)$", AUTOSCALING.read_text(), re.MULTILINE):
         yield "autoscaling", query
+    for rule in yaml.safe_load((EXAMPLES / "prometheus-adapter" / "values.yaml").read_text())["rules"]["custom"]:
+        yield "adapter", rule["seriesQuery"]
+        series = rule["seriesQuery"].partition("{")[0]
+        filled = rule["metricsQuery"].replace("<<.GroupBy>>", "pod").replace("<<.Series>>", series)
+        yield "adapter", filled.replace("<<.LabelMatchers>>", "")
 
 
 def faults(text: str, families: dict[str, Family], where: str) -> list[str]:

@@ -25,8 +25,11 @@ async def lifespan(settings):
     if sys.argv[1] == "break":
         token = "fga_secret"
         raise RuntimeError("broken")
+    asked = 0
     async def ready():
-        return {"nats": sys.argv[1] != "unready"}
+        nonlocal asked
+        asked += 1
+        return {"nats": sys.argv[1] == "serve" or (sys.argv[1] == "lose" and asked == 2)}
     yield Running(ready, Metrics("example"))
 
 run("example", ServiceSettings(), lifespan)
@@ -101,6 +104,17 @@ def test_a_service_that_lacks_something_is_not_ready() -> None:
         assert ask(port, "/healthz")[0] == 200
         assert ask(port, "/readyz") == (503, "nats not ready\n")
         process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+
+
+def test_who_was_ready_stays_so_and_tells_what_is_missing() -> None:
+    """Else an outage of what all replicas need would leave none to answer; the lines tell the truth all the same."""
+    with start("lose") as process:
+        port = line(process)["health_port"]
+        assert ask(port, "/readyz") == (503, "nats not ready\n")
+        assert ask(port, "/readyz") == (200, "nats ok\n")
+        assert ask(port, "/readyz") == (200, "nats not ready\n")
+        process.send_signal(signal.SIGTERM)
         process.communicate(timeout=10)
 
 

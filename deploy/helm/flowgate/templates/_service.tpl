@@ -11,7 +11,8 @@
   "FLOWGATE_STOP_SECONDS" .values.stopSeconds
   (printf "%s_HEALTH_HOST" $prefix) .root.Values.listenAddress
   (printf "%s_HEALTH_PORT" $prefix) "8081" -}}
-{{- $least := add 5 (.values.drainSeconds | default 0) -}}
+{{- /* A gateway may wait beside its drain for polls, handshakes, batches and the bus, 6 s together. */}}
+{{- $least := hasKey .values "drainSeconds" | ternary (add 7 .values.drainSeconds) 5 -}}
 {{- if lt (int .values.stopSeconds) (int $least) }}
 {{- fail (printf "stopSeconds of %s has to be %d at least" .name $least) }}
 {{- end }}
@@ -49,7 +50,7 @@ livenessProbe:
   timeoutSeconds: 5
   failureThreshold: 3
 # Until nobody is sent here any more.
-lifecycle: {preStop: {sleep: {seconds: 5}}}
+lifecycle: {preStop: {sleep: {seconds: {{ .root.Values.preStopSeconds }}}}}
 resources: {{- toYaml .values.resources | nindent 2 }}
 securityContext: {{- include "flowgate.confined" . | nindent 2 }}
 volumeMounts:
@@ -59,7 +60,7 @@ volumeMounts:
 {{- define "flowgate.service.pod" -}}
 {{- $container := include "flowgate.merged" (list (include "flowgate.service.container" .) .values.merge.container) -}}
 {{ include "flowgate.pod" (list .root 10000) }}
-terminationGracePeriodSeconds: {{ add 10 .values.stopSeconds }}
+terminationGracePeriodSeconds: {{ add .root.Values.preStopSeconds .values.stopSeconds 5 }}
 topologySpreadConstraints: {{- include "flowgate.spread" (list .root .name) | nindent 2 }}
 initContainers:
   - name: wait
@@ -72,14 +73,24 @@ volumes:
 {{- end }}
 
 {{- define "flowgate.service.deployment" -}}
+{{- $name := printf "%s-%s" (include "flowgate.name" .root) .name }}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
-  name: {{ include "flowgate.name" .root }}-{{ .name }}
+  name: {{ $name }}
   labels: {{- include "flowgate.labels" (list .root .name) | nindent 4 }}
 spec:
   {{- if eq .values.autoscaling.kind "none" }}
   replicas: {{ .values.replicas }}
+  {{- else }}
+  {{- /* As many as there are: helm would make a number that is left out into none, which is one pod. */}}
+  {{- with lookup "apps/v1" "Deployment" .root.Release.Namespace $name }}
+  replicas: {{ int .spec.replicas }}
+  {{- end }}
+  {{- end }}
+  {{- with .values.drainSeconds }}
+  # The next one goes when the one before has drained.
+  minReadySeconds: {{ add $.root.Values.preStopSeconds . }}
   {{- end }}
   strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
   selector:

@@ -1,7 +1,7 @@
 """The bus: one NATS connection, its JetStream streams, KV buckets and object stores."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -155,7 +155,8 @@ class Bus:
         return self._stores[name]
 
     async def ensure(self, shards: int) -> None:
-        """Make every stream, bucket and consumer of a shard that does not exist yet; all services do so at their start.
+        """Make every stream, bucket and consumer of a shard that does not exist yet, and give those that do as many
+        copies as are wanted; all services do so at their start.
 
         The consumers of uplink and telemetry belong to the stream: it drops what no consumer waits for, so all of them
         exist before the first report does, whichever service starts first.
@@ -174,7 +175,8 @@ class Bus:
         )
 
     async def _ensure_shards(self, stream: options_pb2.Stream, shards: int) -> None:
-        present = {info.name for info in await self.consumers(stream.name)}
+        # One with a number of copies of its own would not follow its stream.
+        present = {info.name for info in await self.consumers(stream.name) if not info.config.num_replicas}
         await asyncio.gather(
             *(
                 self.ensure_consumer(
@@ -196,7 +198,8 @@ class Bus:
         return found
 
     async def ensure_consumer(self, stream: str, durable: str, subjects: Sequence[str]) -> None:
-        """Make a durable pull consumer that hands out one message at a time, in order, over all replicas."""
+        """Make a durable pull consumer that hands out one message at a time, in order, over all replicas; with as many
+        copies as its stream."""
         await self.jetstream.add_consumer(
             stream,
             api.ConsumerConfig(
@@ -207,7 +210,6 @@ class Bus:
                 ack_wait=ACK_WAIT,
                 deliver_policy=api.DeliverPolicy.ALL,
                 max_ack_pending=1,
-                num_replicas=self._replicas,
             ),
         )
 
@@ -234,19 +236,22 @@ class Bus:
 
     async def _ensure_kv(self, bucket: str, ttl: float | None) -> None:
         config = api.KeyValueConfig(bucket=bucket, ttl=ttl, replicas=self._replicas, history=1)
-        await self._exists(lambda: self.jetstream.create_key_value(config))
+        await self._ensure_backing(f"KV_{bucket}", self.jetstream.create_key_value(config))
 
     async def _ensure_store(self, bucket: str, ttl: float | None) -> None:
         config = api.ObjectStoreConfig(ttl=ttl, replicas=self._replicas)
-        await self._exists(lambda: self.jetstream.create_object_store(bucket, config))
+        await self._ensure_backing(f"OBJ_{bucket}", self.jetstream.create_object_store(bucket, config))
 
-    @staticmethod
-    async def _exists(create: Callable[[], Awaitable[object]]) -> None:
+    async def _ensure_backing(self, stream: str, creation: Awaitable[object]) -> None:
+        """Make a bucket or an object store; the stream behind one that is there gets as many copies as are wanted."""
         try:
-            await create()
+            await creation
         except nats.js.errors.BadRequestError as error:
             if error.err_code not in _EXISTS:
                 raise
+            config = (await self.jetstream.stream_info(stream)).config
+            if config.num_replicas != self._replicas:
+                await self.jetstream.update_stream(config, num_replicas=self._replicas)
 
 
 def shard_durable(service: str, shard: int) -> str:

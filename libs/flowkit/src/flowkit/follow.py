@@ -52,7 +52,7 @@ class Follower(Generic[Store]):
         self._stream = stream
         self._handlers = handlers
         self._metrics = metrics or FrameMetrics(service)
-        self._metrics.reads(stream)
+        self._metrics.reads(stream, 1)
 
     async def run(self) -> None:
         """Follow until cancelled."""

@@ -6,6 +6,7 @@ name, that one is used. No label has unbounded values: no instance_uids, no ids,
 
 import asyncio
 import hmac
+import itertools
 import platform
 import time
 from bisect import bisect_left
@@ -34,6 +35,7 @@ Probe = Callable[[], Awaitable[Iterable[Metric]]]
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 disable_created_metrics()  # type: ignore[no-untyped-call]
+OUTCOMES = ("handled", "nothing", "damaged", "retried")  # of a message
 _PROBE_SECONDS = 2.0  # a scrape does not wait longer for a server
 
 
@@ -158,13 +160,15 @@ class FactCounter:
         kind: their type.
         name: of the metric, without `_total`.
         text: what it counts.
-        labels: label → what it says of a fact; of few values.
+        labels: label → what it says of a fact.
+        values: label → all that it may say, so that each of the counters begins at 0.
     """
 
     kind: type[Message]
     name: str
     text: str
     labels: Mapping[str, Callable[[Any], str]]
+    values: Mapping[str, Iterable[str]]
 
 
 class FrameMetrics:
@@ -204,12 +208,17 @@ class FrameMetrics:
             registry=own,
         )
         self._counted = {one.kind: (one, Counter(one.name, one.text, list(one.labels), registry=own)) for one in facts}
+        for counted, counter in self._counted.values():
+            for values in itertools.product(*(counted.values[label] for label in counted.labels)):
+                counter.labels(*values)
         self._names = {kind: name for name, kind in contracts.event_types().items()}
 
-    def reads(self, stream: str) -> None:
-        """A stream is going to be read: its counters begin at 0."""
+    def reads(self, stream: str, shards: int) -> None:
+        """A stream is going to be read: its counters begin at 0, for an increase is seen of what was there before."""
         self._dead.labels(self._service, stream)
         self._entries.labels(self._service, stream)
+        for shard, outcome in itertools.product(range(shards), OUTCOMES):
+            self._batches.labels(self._service, stream, shard, outcome)
 
     def message(self, stream: str, shard: int, outcome: str, seconds: float, entries: int = 0) -> None:
         """A message was dealt with."""

@@ -1,5 +1,8 @@
 """Bring owners' schemas to the newest version: `python -m flowkit.migrate agent_registry config_push …`.
 
+A schema that newer code has made is left as it is: migrations only add what older code can live with, and are never
+taken back.
+
 Environment:
     FLOWGATE_DATABASE_URL: PostgreSQL as a role that may create roles and schemas.
     FLOWGATE_DATABASE_PASSWORD_<PACKAGE>: password for the role of that owner, such as
@@ -16,13 +19,18 @@ import asyncpg
 import sqlalchemy as sa
 from alembic import command, context
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from flowkit import telemetry
 from flowkit.errors import FlowGateError, UnavailableError
+from flowkit.telemetry import get_log
+
+log = get_log()
 
 
 def main(packages: list[str]) -> int:
@@ -31,6 +39,7 @@ def main(packages: list[str]) -> int:
     if not url or not packages:
         sys.stderr.write(f"{__doc__}\n")
         return 2
+    telemetry.configure("migrate", "info")
     try:
         asyncio.run(migrate(url, {name: os.environ.get(_password_variable(name), "") for name in packages}))
     except (FlowGateError, CommandError) as error:
@@ -94,7 +103,12 @@ def _upgrade(connection: Connection, package: str) -> None:
     connection.commit()
     config = _config(package)
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    known = ScriptDirectory.from_config(config)
+    version = MigrationContext.configure(connection).get_current_revision()
+    if version is not None and not is_known(known, version):
+        log.info("migrate.newer_schema", schema=package, version=version, newest_known=known.get_current_head())
+    else:
+        command.upgrade(config, "head")
     connection.execute(sa.text("RESET ROLE"))
     connection.commit()
 
@@ -102,6 +116,15 @@ def _upgrade(connection: Connection, package: str) -> None:
 def scripts(package: str) -> ScriptDirectory:
     """The migrations of an owner."""
     return ScriptDirectory.from_config(_config(package))
+
+
+def is_known(known: ScriptDirectory, version: str) -> bool:
+    """Whether there is a migration to this version; one that is not known is one of newer code."""
+    try:
+        known.get_revision(version)
+    except CommandError:
+        return False
+    return True
 
 
 def _config(package: str) -> Config:

@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
-import nats.js.errors
 from google.protobuf.message import Message
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit import bus as buses
 from flowkit import contracts, db, metrics, outbox
-from flowkit.bus import Bus, shard_durable
+from flowkit.bus import Bus
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.errors import UnavailableError
 from flowkit.exports import Export, Exports
@@ -132,12 +131,10 @@ async def serve(
             *(follower.run() for follower in followers),
             *(_repeat(database, relay, frame, service, store, seconds, job) for seconds, job in routes.periodic),
         ]
-        sharded = [contracts.UPLINK]
         if routes.exports is not None:
             exports = ShardConsumer(
                 bus, database, relay, service, Exports(), store, routes.exports, at_once=_EXPORTS_AT_ONCE, metrics=frame
             )
-            sharded.append(contracts.TELEMETRY)
             work.append(exports.run(settings.uplink_shards))
         if routes.standing:
             shards = settings.uplink_shards
@@ -158,7 +155,6 @@ async def serve(
 
         told.add(lambda: metrics.connected({"main": bus}))
         told.add(lambda: _pool(database))
-        told.ask("consumers", lambda: _lag(bus, service, sharded, settings.uplink_shards, list(by_stream)))
         told.ask("outbox", lambda: _outbox(database))
         if routes.figures is not None:
             told.ask("store", functools.partial(_figures, database, store, routes.figures), _FIGURES_SECONDS)
@@ -176,30 +172,6 @@ def _pool(database: Database) -> Iterable[Metric]:
     count.add_metric(["idle"], idle)
     yield count
     yield GaugeMetricFamily("db_client_connection_max", "Connections to PostgreSQL that there may be", value=most)
-
-
-async def _lag(
-    bus: Bus, service: str, sharded: Sequence[str], shards: int, followed: Sequence[str]
-) -> Iterable[Metric]:
-    """What waits in the streams for this service, whichever replica will read it."""
-    labels = ["consumer", "stream", "shard"]
-    lag = GaugeMetricFamily("flowgate_consumer_lag", "Messages of a stream that wait to be read", labels=labels)
-    open_ = GaugeMetricFamily(
-        "flowgate_consumer_ack_pending", "Messages of a stream that a replica works on", labels=labels
-    )
-    for stream in sharded:
-        by_name = {info.name: info for info in await bus.consumers(stream)}
-        for shard in range(shards):
-            info = by_name.get(shard_durable(service, shard))
-            if info is not None:
-                lag.add_metric([service, stream, str(shard)], info.num_pending or 0)
-                open_.add_metric([service, stream, str(shard)], info.num_ack_pending or 0)
-    for stream in followed:
-        with contextlib.suppress(nats.js.errors.NotFoundError):  # not made yet
-            info = await bus.jetstream.consumer_info(stream, service)
-            lag.add_metric([service, stream, "0"], info.num_pending or 0)
-            open_.add_metric([service, stream, "0"], info.num_ack_pending or 0)
-    return [lag, open_]
 
 
 async def _outbox(database: Database) -> Iterable[Metric]:

@@ -29,7 +29,7 @@ class Running:
     """A service that does its work.
 
     Attributes:
-        ready: whether it can.
+        ready: whether it can, by what it needs.
         metrics: what it tells at /metrics.
     """
 
@@ -105,12 +105,17 @@ async def _live(
 
 
 class _Health:
-    """Answers GET /healthz (the process lives) and /readyz (it can do its work), without credentials; and /metrics to
-    who shows the token for it."""
+    """Answers GET /healthz (the process lives) and /readyz (what it needs was there), without credentials; and /metrics
+    to who shows the token for it.
+
+    Who was ready once stays so until the service stops, and the lines say what is missing now: what one replica lacks
+    all of them lack, and who is sent to none of them hears less than who is told to come again.
+    """
 
     def __init__(self, guard: TokenGuard) -> None:
         self.ready: Ready | None = None
         self.metrics: Metrics | None = None
+        self._was_ready = False
         self._guard = guard
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -146,7 +151,8 @@ class _Health:
             return "503 Service Unavailable", "starting or stopping\n"
         states = await self.ready()
         lines = "".join(f"{name} {'ok' if is_ready else 'not ready'}\n" for name, is_ready in states.items())
-        return ("200 OK" if all(states.values()) else "503 Service Unavailable"), lines
+        self._was_ready |= all(states.values())
+        return ("200 OK" if self._was_ready else "503 Service Unavailable"), lines
 
     async def _figures(self, headers: dict[str, str]) -> tuple[str, str, bytes]:
         if not self._guard.admits(headers.get("authorization", "")):

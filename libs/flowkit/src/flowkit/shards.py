@@ -96,10 +96,10 @@ class ShardConsumer(Generic[Store, Entry]):
         self._handler = handler
         self._turn = asyncio.Semaphore(at_once)
         self._metrics = metrics or FrameMetrics(service)
-        self._metrics.reads(entries.stream)
 
     async def run(self, shards: int) -> None:
         """Read all shards until cancelled."""
+        self._metrics.reads(self._entries.stream, shards)
         async with asyncio.TaskGroup() as group:
             for shard in range(shards):
                 group.create_task(self._read(shard))

@@ -11,11 +11,10 @@ import asyncpg
 import nats.errors
 import nats.js.errors
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 
 from flowkit import bus, telemetry
 from flowkit.errors import FlowGateError, UnavailableError
-from flowkit.migrate import scripts
+from flowkit.migrate import is_known, scripts
 from flowkit.settings import OwnerSettings
 from flowkit.telemetry import get_log
 
@@ -81,13 +80,7 @@ async def require_schema(url: str, package: str) -> None:
 
 def is_older(known: ScriptDirectory, version: str | None) -> bool:
     """Whether a schema at this version lacks migrations that are known here."""
-    if version is None:
-        return True
-    try:
-        known.get_revision(version)
-    except CommandError:
-        return False
-    return version != known.get_current_head()
+    return version is None or (is_known(known, version) and version != known.get_current_head())
 
 
 def main(arguments: list[str]) -> int:

@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
-from api_gateway import problems
+from api_gateway import problems, streams
 from api_gateway.auth import SESSION_PATH, OperatorGuard
 from api_gateway.event_log import JetStreamEventLog
 from api_gateway.frame import RequestFrame
@@ -190,6 +190,7 @@ async def lifespan(settings: ApiGatewaySettings) -> AsyncIterator[Running]:
         await hub.start()
         metrics = Metrics(SERVICE)
         metrics.add(lambda: connected({"main": bus}))
+        metrics.ask("streams", lambda: streams.figures(bus, settings.uplink_shards))
         client = RpcClient(bus, settings.rpc_timeout_seconds, ClientMetrics(metrics.registry))
         app = create_app(RpcOwners(client), hub, settings, metrics)
         await app.state.streams.join(bus)

@@ -17,6 +17,7 @@ DELIVERIES = FactCounter(
     "flowgate_config_delivery_changes",
     "Deliveries that reached a state: pending, offered, applying, applied, failed, superseded",
     {"state": lambda fact: _NAMES.get(fact.state, "unspecified")},
+    {"state": domain.STATES},
 )
 
 
@@ -30,4 +31,13 @@ async def figures(push: ConfigPush, now: datetime) -> Iterable[Metric]:
     counts = await push.store.count_by_state()
     for state in domain.STATES:
         agents.add_metric([state], counts.get(state, 0))
-    return [agents]
+    since = await push.store.applying_since()
+    return [
+        agents,
+        GaugeMetricFamily(
+            "flowgate_config_longest_applying_seconds",
+            "How long the agent has been applying its latest delivery that has been for longest, the same from every"
+            " replica; 0 when none is",
+            value=(now - since).total_seconds() if since is not None else 0.0,
+        ),
+    ]

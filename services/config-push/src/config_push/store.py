@@ -201,6 +201,13 @@ class ConfigStore:
         )
         return {row["state"]: row["number"] for row in rows}
 
+    async def applying_since(self) -> datetime | None:
+        """When the agent began that has been applying its latest delivery for longest."""
+        since: datetime | None = await self._connection.fetchval(
+            "SELECT min(updated_at) FROM deliveries WHERE is_latest AND state = 'applying'"
+        )
+        return since
+
     async def set_capabilities(self, instance_uid: UUID, capabilities: int) -> None:
         """The agent can do other things than before."""
         await self._connection.execute(

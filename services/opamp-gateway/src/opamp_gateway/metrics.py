@@ -1,10 +1,12 @@
 """What the ingress tells at /metrics: read at a scrape from what its parts count anyway."""
 
 from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import Any
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from opamp_gateway import otlp
 from opamp_gateway.connections import Connections
 from opamp_gateway.delivery import Delivery
 from opamp_gateway.desired import Desired
@@ -60,7 +62,10 @@ def figures(
         "flowgate_opamp_http_rejections",
         "Requests refused before they were taken, by protocol (opamp, otlp) and HTTP status",
         ("protocol", "code"),
-        {(protocol, str(status)): count for (protocol, status), count in listener.rejections.items()},
+        {
+            **dict.fromkeys(_UNAUTHORIZED, 0),
+            **{(protocol, str(status)): count for (protocol, status), count in listener.rejections.items()},
+        },
     )
 
     shards = uplink.shards
@@ -79,19 +84,22 @@ def figures(
         "flowgate_telemetry_requests",
         "Export requests of own telemetry, by signal and HTTP status",
         ("signal", "code"),
-        {(signal, str(status)): count for (signal, status), count in telemetry.requests.items()},
+        {
+            **dict.fromkeys(product(_SIGNALS, ("200", "503")), 0),
+            **{(signal, str(status)): count for (signal, status), count in telemetry.requests.items()},
+        },
     )
     yield _counter(
         "flowgate_telemetry_records",
         "Log records, metrics and spans of own telemetry, by the outcome of their request: taken, refused",
         ("signal", "outcome"),
-        telemetry.records,
+        {**dict.fromkeys(product(_SIGNALS, ("taken", "refused")), 0), **telemetry.records},
     )
     yield _counter(
         "flowgate_telemetry_rejected_records",
         "Log records, data points and spans that a request was taken without: no agent is named, or they are too large",
         ("signal",),
-        {(signal,): count for signal, count in telemetry.rejected.items()},
+        {(signal,): telemetry.rejected[signal] for signal in _SIGNALS},
     )
     yield GaugeMetricFamily(
         "flowgate_telemetry_waiting_bytes",
@@ -100,7 +108,10 @@ def figures(
     )
 
 
-_DELIVERIES = [(facet, outcome) for facet in ("config", "connection", "command") for outcome in ("sent", "failed")]
+# What is counted from 0 on, though it has not come: an increase is seen only of what was there before.
+_DELIVERIES = tuple(product(("config", "connection", "command"), ("sent", "failed")))
+_UNAUTHORIZED = tuple(product(("opamp", "otlp"), ("401",)))
+_SIGNALS = tuple(signal.name for signal in otlp.SIGNALS.values())
 
 
 def _gauge(name: str, text: str, label: str, values: dict[str, int]) -> Metric:

@@ -17,6 +17,7 @@ COMMANDS = FactCounter(
     "flowgate_command_changes",
     "Commands that reached a state: pending, delivered, completed, failed, expired",
     {"type": lambda fact: fact.type, "state": lambda fact: _NAMES.get(fact.state, "unspecified")},
+    {"type": ("restart",), "state": STATES},
 )
 
 
