@@ -524,3 +524,22 @@ async def test_two_who_label_one_gateway_both_do(database_url: Callable[[str], s
             await registry.store.delete(UUID(answer.detail.gateway.gateway_id))
     finally:
         await database.close()
+
+
+async def test_what_was_archived_long_ago_is_deleted(registry: Registry) -> None:
+    """With what only it had been built with: autoscaled agents leave nothing behind for ever."""
+    for number in (1, 2):
+        message = full_report(f"host-{number}", EXTENSION)
+        message.available_components.hash = b"h%d" % number
+        message.available_components.components["receivers"].SetInParent()
+        await report(registry, number, message)
+    await report(registry, 1, opamp_pb2.AgentToServer(), kind=GONE)
+    gone = NOW + timedelta(days=2)
+    await handlers.archive(registry, gone)
+    assert await handlers.delete_old(registry, gone + timedelta(days=89)) == []
+    (fact,) = await handlers.delete_old(registry, gone + timedelta(days=91))
+    assert isinstance(fact, facts.GatewayRemoved)
+    assert (fact.instance_uid, fact.reason) == (str(UUID(int=1)), "deleted")
+    wanted = rpc.ListComponentsRequest(instance_ids=[str(UUID(int=number)) for number in (1, 2)])
+    (left,) = (await handlers.list_components(registry, wanted, NOW)).sets
+    assert list(left.instance_ids) == [str(UUID(int=2))] and left.available_components

@@ -445,3 +445,22 @@ async def test_an_order_that_is_withdrawn_is_not_offered(push: ConfigPush, state
     assert ((await latest(push)).state, (await latest(push)).error) == (
         ("failed", "late") if is_taken_back else (state, "")
     )
+
+
+async def test_what_nobody_uses_is_forgotten(push: ConfigPush) -> None:
+    """The latest delivery and its configuration stay, however old; what is wanted again stays as well."""
+    await appear(push)
+    first, _ = await assign(push, GOOD)
+    second, _ = await assign(push, BETTER)
+    unused = await handlers.keep_config(push, rpc.KeepConfigRequest(config=f"{GOOD}# a\n"), NOW)
+    again = await handlers.keep_config(push, rpc.KeepConfigRequest(config=f"{GOOD}# b\n"), NOW)
+    later = NOW + timedelta(days=91)
+    await handlers.keep_config(push, rpc.KeepConfigRequest(config=f"{GOOD}# b\n"), later)
+    await handlers.delete_old(push, later)
+    history = await handlers.list_deliveries(push, rpc.ListDeliveriesRequest(history_of=str(UID)), NOW)
+    assert [one.delivery_id for one in history.deliveries] == [second.delivery_id]
+    kept = {
+        config_hash: await push.store.config_body(bytes.fromhex(config_hash)) is not None
+        for config_hash in (first.config_hash, second.config_hash, unused.config_hash, again.config_hash)
+    }
+    assert list(kept.values()) == [False, True, False, True]

@@ -167,7 +167,7 @@ class Bus:
             self._ensure_kv(contracts.AGENT_DESIRED, ttl=None),
             self._ensure_kv(contracts.AGENT_CREDENTIALS, ttl=None),
             self._ensure_kv(contracts.AGENT_SESSIONS, ttl=contracts.AGENT_SESSIONS_TTL),
-            self._ensure_store(contracts.BODIES, ttl=None),
+            self._ensure_store(contracts.BODIES, ttl=contracts.BODIES_TTL),
             self._ensure_store(contracts.UPLINK_BODIES, ttl=contracts.UPLINK_BODIES_TTL),
         )
         await asyncio.gather(
@@ -236,22 +236,23 @@ class Bus:
 
     async def _ensure_kv(self, bucket: str, ttl: float | None) -> None:
         config = api.KeyValueConfig(bucket=bucket, ttl=ttl, replicas=self._replicas, history=1)
-        await self._ensure_backing(f"KV_{bucket}", self.jetstream.create_key_value(config))
+        await self._ensure_backing(f"KV_{bucket}", self.jetstream.create_key_value(config), allow_msg_ttl=True)
 
-    async def _ensure_store(self, bucket: str, ttl: float | None) -> None:
+    async def _ensure_store(self, bucket: str, ttl: float) -> None:
         config = api.ObjectStoreConfig(ttl=ttl, replicas=self._replicas)
-        await self._ensure_backing(f"OBJ_{bucket}", self.jetstream.create_object_store(bucket, config))
+        await self._ensure_backing(f"OBJ_{bucket}", self.jetstream.create_object_store(bucket, config), max_age=ttl)
 
-    async def _ensure_backing(self, stream: str, creation: Awaitable[object]) -> None:
-        """Make a bucket or an object store; the stream behind one that is there gets as many copies as are wanted."""
+    async def _ensure_backing(self, stream: str, creation: Awaitable[object], **wanted: object) -> None:
+        """Make a bucket or an object store; its stream gets as many copies as are wanted, and what else is."""
         try:
             await creation
         except nats.js.errors.BadRequestError as error:
             if error.err_code not in _EXISTS:
                 raise
-            config = (await self.jetstream.stream_info(stream)).config
-            if config.num_replicas != self._replicas:
-                await self.jetstream.update_stream(config, num_replicas=self._replicas)
+        config = (await self.jetstream.stream_info(stream)).config
+        wanted["num_replicas"] = self._replicas
+        if any(getattr(config, name) != value for name, value in wanted.items()):
+            await self.jetstream.update_stream(config, **wanted)
 
 
 def shard_durable(service: str, shard: int) -> str:

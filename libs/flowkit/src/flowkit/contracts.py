@@ -31,7 +31,11 @@ from flowgate.uplink.v1 import telemetry_pb2 as uplink_telemetry_pb2
 AGENT_DESIRED = "agent_desired"  # KV bucket, key <uid>.<facet>
 AGENT_SESSIONS = "agent_sessions"  # KV bucket, key <uid>
 AGENT_SESSIONS_TTL = 900.0  # s; an agent that stays away longer reports its full state again
+KV_REMOVED = {"KV-Operation": "DEL", "Nats-TTL": "1h"}
+"""Headers of the end of an entry. The marker goes as well after a while, or there would be one for every agent that
+ever was; readers that were away longer read the bucket anew."""
 BODIES = "bodies"  # object store: configurations on offer, by hash
+BODIES_TTL = 7 * 86400.0  # s; what is still on offer then is put again
 UPLINK_BODIES = "uplink_bodies"  # object store: reports too large for a message
 UPLINK_BODIES_TTL = 7 * 86400.0  # s
 UPLINK = "UPLINK"

@@ -73,7 +73,7 @@ def outgoing(effect: Effect, service: str, traceparent: str) -> Outgoing:
         subject = f"$KV.{effect.bucket}.{effect.key}"
         traced = {tracing.HEADER: traceparent} if tracing.is_sampled(traceparent) else {}
         if effect.payload is None:
-            return Outgoing(subject, message_id, b"", {"KV-Operation": "DEL", **traced})
+            return Outgoing(subject, message_id, b"", {**contracts.KV_REMOVED, **traced})
         return Outgoing(subject, message_id, effect.payload, traced)
     headers = {
         "ce-specversion": "1.0",

@@ -11,9 +11,10 @@ from typing import Generic, TypeVar
 
 import nats.errors
 import nats.js.errors
+from nats.js import api
 from nats.js.kv import KV_DEL, KV_PURGE
 
-from flowkit import outbox
+from flowkit import contracts, outbox
 from flowkit.bus import Bus
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.errors import UnavailableError
@@ -87,11 +88,11 @@ async def put_right(
         missing = [one for key, one in wanted.items() if key not in there]
         await outbox.add(connection, service, missing)
     relay.wake()
-    bucket = await bus.kv(standing.bucket)
     removed = 0
     for key in there.keys() - wanted.keys():
+        headers = {**contracts.KV_REMOVED, api.Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(there[key])}
         try:
-            await bucket.delete(key, last=there[key])
+            await bus.jetstream.publish(f"$KV.{standing.bucket}.{key}", b"", headers=headers)
             removed += 1
         except nats.js.errors.APIError as error:
             if error.err_code not in _WRONG_LAST_SEQUENCE:

@@ -56,6 +56,7 @@ def routes(settings: Settings) -> Routes[Registry]:
             (settings.sweep_seconds, handlers.sweep),
             (settings.sweep_seconds, enrollment_handlers.sweep_enrollment),
             (60.0, handlers.archive),
+            (3600.0, handlers.delete_old),
         ],
         standing=[
             Standing(contracts.AGENT_CREDENTIALS, lambda key: True, enrollment_handlers.standing),

@@ -309,6 +309,13 @@ async def archive(registry: Registry, now: datetime) -> Sequence[Effect]:
     return [_removed(row["instance_uid"], row["gateway_id"], now, "archived") for row in rows]
 
 
+async def delete_old(registry: Registry, now: datetime) -> Sequence[Effect]:
+    """Delete gateways that were archived long ago, and component lists that no gateway has any more."""
+    rows = await registry.store.delete_archived(now - timedelta(seconds=registry.settings.delete_after_seconds))
+    await registry.store.delete_unused_components()
+    return [_removed(row["instance_uid"], row["gateway_id"], now, "deleted") for row in rows]
+
+
 def _removed(instance_uid: UUID, gateway_id: UUID, now: datetime, reason: str) -> facts.GatewayRemoved:
     return facts.GatewayRemoved(
         instance_uid=str(instance_uid), gateway_id=str(gateway_id), occurred_at=timestamp(now), reason=reason

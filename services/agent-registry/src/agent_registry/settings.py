@@ -24,3 +24,5 @@ class Settings(OwnerSettings):
     """A gateway that is offline for so long leaves the fleet; it returns when its agent does."""
     archive_extension_after_seconds: float = Field(86400.0, gt=0)
     """The same in extension mode, where autoscaled agents leave many behind."""
+    delete_after_seconds: float = Field(90 * 86400.0, gt=0)
+    """A gateway that was archived for so long is deleted, with its labels and its history."""

@@ -391,6 +391,19 @@ class GatewayStore:
             extension_gone_before,
         )
 
+    async def delete_archived(self, archived_before: datetime) -> list[asyncpg.Record]:
+        """Take out for good what left the fleet before then; returns ids."""
+        return await self._connection.fetch(
+            "DELETE FROM gateways WHERE archived_at < $1 RETURNING instance_uid, gateway_id", archived_before
+        )
+
+    async def delete_unused_components(self) -> None:
+        """Drop component lists that no gateway names."""
+        await self._connection.execute(
+            "DELETE FROM available_components c WHERE NOT EXISTS"
+            " (SELECT FROM gateways g WHERE g.components_hash = c.hash)"
+        )
+
 
 def _gateway(row: asyncpg.Record) -> Gateway:
     gateway = Gateway(*row)  # columns come in the order of the fields, bodies last

@@ -49,7 +49,7 @@ ROUTES: Routes[ConfigPush] = Routes(
         supervisor_facts.ConfigPushOrdered: handlers.push_ordered,
         supervisor_facts.ConfigPushWithdrawn: handlers.push_withdrawn,
     },
-    periodic=[(5.0, handlers.give_up_unanswered)],
+    periodic=[(5.0, handlers.give_up_unanswered), (3600.0, handlers.delete_old)],
     standing=[Standing(contracts.AGENT_DESIRED, lambda key: key.endswith(".config"), handlers.standing)],
     counters=[metrics.DELIVERIES],
     figures=metrics.figures,

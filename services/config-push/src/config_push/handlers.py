@@ -275,6 +275,12 @@ async def give_up_unanswered(push: ConfigPush, now: datetime) -> Sequence[Effect
     return effects
 
 
+async def delete_old(push: ConfigPush, now: datetime) -> Sequence[Effect]:
+    """Forget what nobody has used for long."""
+    await push.store.delete_old(now - timedelta(seconds=push.settings.delivery_retention_seconds))
+    return []
+
+
 async def _check(push: ConfigPush, config: str) -> None:
     if len(config.encode()) > push.settings.max_config_bytes:
         raise InvalidError(f"the configuration is larger than {push.settings.max_config_bytes} bytes")

@@ -15,5 +15,7 @@ class Settings(OwnerSettings):
     """Largest configuration that is taken; an offer must stay below OpAMP's message limit."""
     answer_seconds: float = Field(120.0, gt=0)
     """An agent that has read an offer and says nothing of it for so long has failed to take it."""
+    delivery_retention_seconds: float = Field(90 * 86400.0, gt=0)
+    """How long deliveries are kept after a newer one took their place, and configurations that nobody uses."""
     redeliveries_per_hour: int = Field(3, ge=0)
     """How often an agent that lost its configuration gets it again by itself."""

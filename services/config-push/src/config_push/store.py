@@ -93,12 +93,21 @@ class ConfigStore:
     async def add_config(self, content_hash: bytes, body: str, at: datetime, actor: str) -> None:
         """Keep a version; the same content is the same version."""
         await self._connection.execute(
-            "INSERT INTO configs (content_hash, body, created_at, created_by) VALUES ($1, $2, $3, $4)"
-            " ON CONFLICT DO NOTHING",
+            "INSERT INTO configs (content_hash, body, created_at, created_by, kept_at) VALUES ($1, $2, $3, $4, $3)"
+            " ON CONFLICT (content_hash) DO UPDATE SET kept_at = excluded.kept_at",
             content_hash,
             body,
             at,
             actor,
+        )
+
+    async def delete_old(self, before: datetime) -> None:
+        """Forget deliveries that a newer one had replaced by then, and configurations that no delivery names."""
+        await self._connection.execute("DELETE FROM deliveries WHERE NOT is_latest AND updated_at < $1", before)
+        await self._connection.execute(
+            "DELETE FROM configs c WHERE kept_at < $1 AND NOT EXISTS"
+            " (SELECT FROM deliveries d WHERE d.content_hash = c.content_hash)",
+            before,
         )
 
     async def config_body(self, content_hash: bytes) -> str | None:

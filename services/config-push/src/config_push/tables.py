@@ -15,6 +15,7 @@ configs = sa.Table(
     sa.Column("body", sa.Text, nullable=False, comment="YAML as it was written, never reformatted"),
     sa.Column("created_at", _time, nullable=False),
     sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("kept_at", _time, nullable=False, server_default=sa.func.now(), comment="when it was wanted last"),
 )
 
 agents = sa.Table(
@@ -50,6 +51,7 @@ deliveries = sa.Table(
     sa.Column("traceparent", sa.Text, nullable=False, server_default="", comment="what was done for it last"),
 )
 sa.Index("ix_deliveries_instance_uid", deliveries.c.instance_uid, deliveries.c.created_at)
+sa.Index("ix_deliveries_content_hash", deliveries.c.content_hash)
 sa.Index(
     "uq_deliveries_latest",
     deliveries.c.instance_uid,

@@ -66,7 +66,7 @@ class Desired:
 
         Without NATS' word nothing is delivered: a command that is lost expires, one that comes twice does harm.
         """
-        headers = {"KV-Operation": "DEL", api.Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(revision)}
+        headers = {**contracts.KV_REMOVED, api.Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(revision)}
         key = f"{canonical(uid)}.{facet}"
         try:
             await self._bus.jetstream.publish(f"{self.mirror.prefix}{key}", b"", timeout=2.0, headers=headers)

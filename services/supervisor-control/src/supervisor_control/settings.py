@@ -33,7 +33,7 @@ class Settings(OwnerSettings):
     """An agent of a bulk operation without an outcome within this time has failed; no less than expiry and outcome of
     a command together."""
     operation_retention_seconds: float = Field(30 * 86400.0, gt=0)
-    """How long bulk operations are kept after their end."""
+    """How long bulk operations and commands are kept after their end."""
     log_retention_seconds: float = Field(7 * 86400.0, gt=0)
     """How long log records are kept."""
     log_retention_bytes: int = Field(5 * 2**30, ge=2**20)

@@ -183,7 +183,7 @@ async def _overdue(control: Control, operation: Operation, now: datetime) -> lis
 
 
 async def delete_old_operations(control: Control, now: datetime) -> Sequence[Effect]:
-    """Forget operations that were over long ago."""
+    """Forget operations and commands that were over long ago."""
     await control.operations.delete_old(now - timedelta(seconds=control.settings.operation_retention_seconds))
     return []
 

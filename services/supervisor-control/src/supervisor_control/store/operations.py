@@ -240,9 +240,12 @@ class OperationStore:
         )
 
     async def delete_old(self, before: datetime) -> None:
-        """Forget operations that were over by then."""
+        """Forget operations and commands that were over by then."""
         await self._connection.execute(
             "DELETE FROM operations WHERE updated_at < $1 AND waiting = 0 AND running = 0", before
+        )
+        await self._connection.execute(
+            "DELETE FROM commands WHERE updated_at < $1 AND state NOT IN ('pending', 'delivered')", before
         )
 
 

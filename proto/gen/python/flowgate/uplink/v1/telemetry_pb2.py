@@ -25,14 +25,14 @@ _sym_db = _symbol_database.Default()
 from flowgate.options.v1 import options_pb2 as flowgate_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"flowgate/uplink/v1/telemetry.proto\x12\x12\x66lowgate.uplink.v1\x1a!flowgate/options/v1/options.proto\"\x88\x01\n\x0eTelemetryBatch\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x33\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\".flowgate.uplink.v1.TelemetryEntry:!\x92\xb5\x18\x1d\x66lowgate.telemetry.v1.{shard}\"\x89\x01\n\x0eTelemetryEntry\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\x0c\x12*\n\x06signal\x18\x02 \x01(\x0e\x32\x1a.flowgate.uplink.v1.Signal\x12\x1d\n\x15received_at_unix_nano\x18\x03 \x01(\x06\x12\x16\n\x0e\x65xport_request\x18\x04 \x01(\x0c*X\n\x06Signal\x12\x16\n\x12SIGNAL_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSIGNAL_LOGS\x10\x01\x12\x12\n\x0eSIGNAL_METRICS\x10\x02\x12\x11\n\rSIGNAL_TRACES\x10\x03\x42\x91\x01\x8a\xb5\x18\x8c\x01\n\tTELEMETRY\x12\x17\x66lowgate.telemetry.v1.*\x18\x02(\x80\x80\x80\x80\x08\x30x:\x12supervisor-controlBHOwn telemetry of agents and supervisors, in batches, one subject a shardb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"flowgate/uplink/v1/telemetry.proto\x12\x12\x66lowgate.uplink.v1\x1a!flowgate/options/v1/options.proto\"\x88\x01\n\x0eTelemetryBatch\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x33\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\".flowgate.uplink.v1.TelemetryEntry:!\x92\xb5\x18\x1d\x66lowgate.telemetry.v1.{shard}\"\x89\x01\n\x0eTelemetryEntry\x12\x14\n\x0cinstance_uid\x18\x01 \x01(\x0c\x12*\n\x06signal\x18\x02 \x01(\x0e\x32\x1a.flowgate.uplink.v1.Signal\x12\x1d\n\x15received_at_unix_nano\x18\x03 \x01(\x06\x12\x16\n\x0e\x65xport_request\x18\x04 \x01(\x0c*X\n\x06Signal\x12\x16\n\x12SIGNAL_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSIGNAL_LOGS\x10\x01\x12\x12\n\x0eSIGNAL_METRICS\x10\x02\x12\x11\n\rSIGNAL_TRACES\x10\x03\x42\x92\x01\x8a\xb5\x18\x8d\x01\n\tTELEMETRY\x12\x17\x66lowgate.telemetry.v1.*\x18\x02(\x80\x80\x80\x80\x08\x30\xd8\x04:\x12supervisor-controlBHOwn telemetry of agents and supervisors, in batches, one subject a shardb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flowgate.uplink.v1.telemetry_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\212\265\030\214\001\n\tTELEMETRY\022\027flowgate.telemetry.v1.*\030\002(\200\200\200\200\0100x:\022supervisor-controlBHOwn telemetry of agents and supervisors, in batches, one subject a shard'
+  _globals['DESCRIPTOR']._serialized_options = b'\212\265\030\215\001\n\tTELEMETRY\022\027flowgate.telemetry.v1.*\030\002(\200\200\200\200\0100\330\004:\022supervisor-controlBHOwn telemetry of agents and supervisors, in batches, one subject a shard'
   _globals['_TELEMETRYBATCH']._loaded_options = None
   _globals['_TELEMETRYBATCH']._serialized_options = b'\222\265\030\035flowgate.telemetry.v1.{shard}'
   _globals['_SIGNAL']._serialized_start=372
