@@ -3255,7 +3255,7 @@ export interface components {
             own_metrics?: boolean | null;
             /**
              * Own Traces
-             * @description Whether agents send their own traces.
+             * @description Whether agents send their own traces: to `FLOWGATE_SUPERVISOR_CONTROL_TRACES_URL`; FlowGate itself keeps none.
              */
             own_traces?: boolean | null;
             /**
@@ -3306,7 +3306,7 @@ export interface components {
             own_metrics?: boolean | null;
             /**
              * Own Traces
-             * @description Whether agents send their own traces.
+             * @description Whether agents send their own traces: to `FLOWGATE_SUPERVISOR_CONTROL_TRACES_URL`; FlowGate itself keeps none.
              */
             own_traces?: boolean | null;
             /**

@@ -73,6 +73,16 @@ async def test_connection_settings_are_offered_once(gateway, wishes, heard, open
     assert reply.connection_settings.hash == b"hash-2"
 
 
+async def test_a_telemetry_token_is_for_flowgate_alone(gateway, wishes, open_ws: OpenAgent) -> None:
+    """Where traces go to somebody else, they go without it."""
+    agent = await started(await open_ws(gateway, capabilities=SUPERVISOR | 0x20))
+    elsewhere = {"own_traces_url": "https://tempo.test/v1/traces", "own_traces_elsewhere": True}
+    await wishes.connection(agent.uid, b"hash", **(URLS | elsewhere))
+    offers = (await next_offer(agent)).connection_settings
+    assert offers.own_traces.destination_endpoint == "https://tempo.test/v1/traces"
+    assert (len(offers.own_logs.headers.headers), len(offers.own_traces.headers.headers)) == (1, 0)
+
+
 async def test_settings_wished_while_the_agent_was_away_are_in_the_first_reply(
     gateway, wishes, see, heard, open_agent: OpenAgent
 ) -> None:

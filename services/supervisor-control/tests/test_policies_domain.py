@@ -64,6 +64,16 @@ def test_what_makes_no_sense_is_refused(policy: Policy, says: str) -> None:
         domain.check(policy)
 
 
+def test_traces_may_go_elsewhere() -> None:
+    """To the operators' own backend, whose URL is all that the agent is told; off, they go nowhere."""
+    tracing = replace(DEFAULT, own_traces=True)
+    here = domain.wanted(make_supervisor(), tracing, BASE)
+    assert here == replace(BOTH, own_traces_url=f"{BASE}v1/traces")
+    there = domain.wanted(make_supervisor(), tracing, BASE, "https://tempo.test/v1/traces")
+    assert there == replace(BOTH, own_traces_url="https://tempo.test/v1/traces", own_traces_elsewhere=True)
+    assert domain.wanted(make_supervisor(), DEFAULT, BASE, "https://tempo.test/v1/traces") == BOTH
+
+
 def test_an_agent_is_offered_what_its_capabilities_say() -> None:
     """The triple is complete, signals that it does not report are off; without a base URL there is no triple."""
     assert domain.wanted(make_supervisor(), DEFAULT, BASE) == BOTH

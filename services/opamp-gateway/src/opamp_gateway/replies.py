@@ -74,7 +74,8 @@ def connection_settings(wish: desired_pb2.DesiredConnection, capabilities: int, 
             settings.SetInParent()
             if url and capabilities & bit:
                 settings.destination_endpoint = url
-                settings.headers.headers.add(key="Authorization", value=f"Bearer {telemetry_token}")
+                if settings is not offers.own_traces or not wish.own_traces_elsewhere:
+                    settings.headers.headers.add(key="Authorization", value=f"Bearer {telemetry_token}")
     if len(offers.ListFields()) == 1:  # the hash
         return b""
     return opamp_pb2.ServerToAgent(connection_settings=offers).SerializeToString()

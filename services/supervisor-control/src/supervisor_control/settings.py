@@ -21,6 +21,9 @@ class Settings(OwnerSettings):
     telemetry_url: str = Field("", pattern=r"^(https?://.+)?$")
     """Base URL of the agent plane as agents reach it, such as https://flowgate.example:4320, for offers of own
     telemetry; empty: none is offered."""
+    traces_url: str = Field("", pattern=r"^(https?://.+)?$")
+    """Full URL to which agents send their own traces by OTLP/HTTP, such as that of your tracing backend; empty: to
+    FlowGate, which keeps no spans."""
     converge_seconds: float = Field(30.0, gt=0)
     """How often all agents are compared with what the policies say; reports and changes of policies do it at once."""
     crash_loop_count: int = Field(3, ge=2, le=32)

@@ -29,7 +29,7 @@ class PolicyBody(ApiModel):
     own_metrics: bool | None = None
     """Whether agents send their own metrics."""
     own_traces: bool | None = None
-    """Whether agents send their own traces."""
+    """Whether agents send their own traces: to `FLOWGATE_SUPERVISOR_CONTROL_TRACES_URL`; FlowGate itself keeps none."""
     heartbeat_interval_seconds: int | None = Field(None, ge=1, le=3600)
     """How often agents tell that they are there."""
 

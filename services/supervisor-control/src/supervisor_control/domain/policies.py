@@ -61,6 +61,7 @@ class Connection:
 
     Attributes:
         has_own_telemetry: the triple of URLs is offered; an empty URL switches its signal off.
+        own_traces_elsewhere: traces do not go to FlowGate, and have no token of it.
         heartbeat_interval_seconds: 0 offers none.
     """
 
@@ -68,6 +69,7 @@ class Connection:
     own_logs_url: str = ""
     own_metrics_url: str = ""
     own_traces_url: str = ""
+    own_traces_elsewhere: bool = False
     heartbeat_interval_seconds: int = 0
 
     @cached_property
@@ -146,13 +148,14 @@ def resolve(ordered: Sequence[Policy], labels: Mapping[str, str]) -> Policy:
     )
 
 
-def wanted(supervisor: Supervisor, said: Policy, base_url: str) -> Connection | None:
+def wanted(supervisor: Supervisor, said: Policy, base_url: str, traces_url: str = "") -> Connection | None:
     """The settings that an agent should have; None when there is nothing to offer.
 
     Args:
         supervisor: the agent.
         said: what the policies say on it.
         base_url: of the agent plane as agents reach it; empty when no own telemetry is offered.
+        traces_url: where traces go; empty when to the agent plane too.
     """
     bits = supervisor.capabilities
     heartbeat = said.heartbeat_interval_seconds or 0
@@ -161,12 +164,14 @@ def wanted(supervisor: Supervisor, said: Policy, base_url: str) -> Connection | 
     settings = Connection(heartbeat_interval_seconds=heartbeat if bits & REPORTS_HEARTBEAT else 0)
     if base_url and bits & OWN_TELEMETRY:
         base = base_url.rstrip("/")
+        has_traces = said.own_traces and bits & REPORTS_TRACES
         settings = replace(
             settings,
             has_own_telemetry=True,
             own_logs_url=f"{base}/v1/logs" if said.own_logs and bits & REPORTS_LOGS else "",
             own_metrics_url=f"{base}/v1/metrics" if said.own_metrics and bits & REPORTS_METRICS else "",
-            own_traces_url=f"{base}/v1/traces" if said.own_traces and bits & REPORTS_TRACES else "",
+            own_traces_url=(traces_url or f"{base}/v1/traces") if has_traces else "",
+            own_traces_elsewhere=bool(traces_url and has_traces),
         )
     return None if settings == NOTHING else settings
 

@@ -12,6 +12,7 @@ from supervisor_control.domain import policies as domain
 from supervisor_control.domain.policies import Policy
 from supervisor_control.domain.supervisors import Supervisor
 from supervisor_control.handlers.control import Control
+from supervisor_control.settings import Settings
 
 UNLABELLED = timedelta(seconds=60)  # time that the registry has to tell an agent's labels before it is offered anything
 
@@ -19,9 +20,9 @@ UNLABELLED = timedelta(seconds=60)  # time that the registry has to tell an agen
 class Settler:
     """Tells what agents should have. As policies see them a fleet has few kinds of agents; each is looked at once."""
 
-    def __init__(self, policies: Iterable[Policy], base_url: str) -> None:
+    def __init__(self, policies: Iterable[Policy], settings: Settings) -> None:
         self._ordered = domain.in_order(policies)
-        self._base_url = base_url
+        self._settings = settings
         self._keys = sorted({key for one in self._ordered for key in one.selector})
         self._said: dict[tuple[str | None, ...], Policy] = {}
         self._wanted: dict[tuple[object, ...], domain.Connection | None] = {}
@@ -34,7 +35,8 @@ class Settler:
         if kind not in self._wanted:
             if place not in self._said:
                 self._said[place] = domain.resolve(self._ordered, labels)
-            self._wanted[kind] = domain.wanted(supervisor, self._said[place], self._base_url)
+            urls = self._settings.telemetry_url, self._settings.traces_url
+            self._wanted[kind] = domain.wanted(supervisor, self._said[place], *urls)
         return self._wanted[kind]
 
 
@@ -44,7 +46,7 @@ async def converge(control: Control, supervisors: Sequence[Supervisor]) -> list[
     known = [one for one in supervisors if one.labels is not None and one.credential_id]
     if not known:
         return []
-    settler = Settler(await control.policies.all(), control.settings.telemetry_url)
+    settler = Settler(await control.policies.all(), control.settings)
     return [wish for one in known for wish in domain.converge(one, settler.wanted(one))]
 
 
@@ -119,7 +121,7 @@ async def offer_what_is_due(control: Control, now: datetime) -> Sequence[Effect]
 async def _apply(
     control: Control, policies: Iterable[Policy], changed: Policy | None, *, dry_run: bool
 ) -> tuple[rpc.PolicyEffect, list[Effect]]:
-    settler = Settler(policies, control.settings.telemetry_url)
+    settler = Settler(policies, control.settings)
     told = rpc.PolicyEffect(matching=await control.policies.count_matching(changed.selector) if changed else 0)
     wishes: list[Effect] = []
     async for page in control.policies.offerable():

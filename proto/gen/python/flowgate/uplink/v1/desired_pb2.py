@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from flowgate.options.v1 import options_pb2 as flowgate_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n flowgate/uplink/v1/desired.proto\x12\x12\x66lowgate.uplink.v1\x1a!flowgate/options/v1/options.proto\"\xf2\x02\n\x0c\x44\x65siredState\x12\n\n\x02id\x18\x01 \x01(\t\x12\x1c\n\x14\x65xpires_at_unix_nano\x18\x02 \x01(\x06\x12\x13\n\x0btraceparent\x18\x08 \x01(\t\x12\x33\n\x06\x63onfig\x18\x03 \x01(\x0b\x32!.flowgate.uplink.v1.DesiredConfigH\x00\x12\x35\n\x07\x63ommand\x18\x04 \x01(\x0b\x32\".flowgate.uplink.v1.DesiredCommandH\x00\x12:\n\nfull_state\x18\x05 \x01(\x0b\x32$.flowgate.uplink.v1.DesiredFullStateH\x00\x12;\n\nconnection\x18\x06 \x01(\x0b\x32%.flowgate.uplink.v1.DesiredConnectionH\x00\x12\x35\n\x07refusal\x18\x07 \x01(\x0b\x32\".flowgate.uplink.v1.DesiredRefusalH\x00\x42\x07\n\x05\x66\x61\x63\x65t\"\xa7\x01\n\x11\x44\x65siredConnection\x12\x0c\n\x04hash\x18\x01 \x01(\x0c\x12\x14\n\x0cown_logs_url\x18\x02 \x01(\t\x12\x17\n\x0fown_metrics_url\x18\x03 \x01(\t\x12\x16\n\x0eown_traces_url\x18\x04 \x01(\t\x12\x19\n\x11has_own_telemetry\x18\x05 \x01(\x08\x12\"\n\x1aheartbeat_interval_seconds\x18\x06 \x01(\r\" \n\x0e\x44\x65siredRefusal\x12\x0e\n\x06reason\x18\x01 \x01(\t\":\n\nCredential\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x1c\n\x14\x65xpires_at_unix_nano\x18\x02 \x01(\x06\"\x12\n\x10\x44\x65siredFullState\"9\n\rDesiredConfig\x12\x13\n\x0b\x63onfig_hash\x18\x01 \x01(\x0c\x12\x13\n\x0b\x62ody_object\x18\x02 \x01(\t\"\x1e\n\x0e\x44\x65siredCommand\x12\x0c\n\x04type\x18\x01 \x01(\r\"\xfe\x01\n\x0cSessionState\x12\x14\n\x0csequence_num\x18\x01 \x01(\x04\x12\x14\n\x0c\x63\x61pabilities\x18\x02 \x01(\x04\x12\x1a\n\x12remote_config_hash\x18\x03 \x01(\x0c\x12\x14\n\x0cknown_fields\x18\x04 \x01(\r\x12\x1a\n\x12saved_at_unix_nano\x18\x05 \x01(\x06\x12\x1b\n\x13offered_config_hash\x18\x06 \x01(\x0c\x12\x1f\n\x17offered_connection_hash\x18\x07 \x01(\x0c\x12\"\n\x1aheartbeat_interval_seconds\x18\x08 \x01(\r\x12\x12\n\nis_pending\x18\t \x01(\x08\"b\n\x08Presence\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\x14\n\x0c\x61t_unix_nano\x18\x02 \x01(\x06\x12\x15\n\rinstance_uids\x18\x03 \x01(\x0c:\x18\x92\xb5\x18\x14\x66lowgate.presence.v1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n flowgate/uplink/v1/desired.proto\x12\x12\x66lowgate.uplink.v1\x1a!flowgate/options/v1/options.proto\"\xf2\x02\n\x0c\x44\x65siredState\x12\n\n\x02id\x18\x01 \x01(\t\x12\x1c\n\x14\x65xpires_at_unix_nano\x18\x02 \x01(\x06\x12\x13\n\x0btraceparent\x18\x08 \x01(\t\x12\x33\n\x06\x63onfig\x18\x03 \x01(\x0b\x32!.flowgate.uplink.v1.DesiredConfigH\x00\x12\x35\n\x07\x63ommand\x18\x04 \x01(\x0b\x32\".flowgate.uplink.v1.DesiredCommandH\x00\x12:\n\nfull_state\x18\x05 \x01(\x0b\x32$.flowgate.uplink.v1.DesiredFullStateH\x00\x12;\n\nconnection\x18\x06 \x01(\x0b\x32%.flowgate.uplink.v1.DesiredConnectionH\x00\x12\x35\n\x07refusal\x18\x07 \x01(\x0b\x32\".flowgate.uplink.v1.DesiredRefusalH\x00\x42\x07\n\x05\x66\x61\x63\x65t\"\xc5\x01\n\x11\x44\x65siredConnection\x12\x0c\n\x04hash\x18\x01 \x01(\x0c\x12\x14\n\x0cown_logs_url\x18\x02 \x01(\t\x12\x17\n\x0fown_metrics_url\x18\x03 \x01(\t\x12\x16\n\x0eown_traces_url\x18\x04 \x01(\t\x12\x19\n\x11has_own_telemetry\x18\x05 \x01(\x08\x12\"\n\x1aheartbeat_interval_seconds\x18\x06 \x01(\r\x12\x1c\n\x14own_traces_elsewhere\x18\x07 \x01(\x08\" \n\x0e\x44\x65siredRefusal\x12\x0e\n\x06reason\x18\x01 \x01(\t\":\n\nCredential\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x1c\n\x14\x65xpires_at_unix_nano\x18\x02 \x01(\x06\"\x12\n\x10\x44\x65siredFullState\"9\n\rDesiredConfig\x12\x13\n\x0b\x63onfig_hash\x18\x01 \x01(\x0c\x12\x13\n\x0b\x62ody_object\x18\x02 \x01(\t\"\x1e\n\x0e\x44\x65siredCommand\x12\x0c\n\x04type\x18\x01 \x01(\r\"\xfe\x01\n\x0cSessionState\x12\x14\n\x0csequence_num\x18\x01 \x01(\x04\x12\x14\n\x0c\x63\x61pabilities\x18\x02 \x01(\x04\x12\x1a\n\x12remote_config_hash\x18\x03 \x01(\x0c\x12\x14\n\x0cknown_fields\x18\x04 \x01(\r\x12\x1a\n\x12saved_at_unix_nano\x18\x05 \x01(\x06\x12\x1b\n\x13offered_config_hash\x18\x06 \x01(\x0c\x12\x1f\n\x17offered_connection_hash\x18\x07 \x01(\x0c\x12\"\n\x1aheartbeat_interval_seconds\x18\x08 \x01(\r\x12\x12\n\nis_pending\x18\t \x01(\x08\"b\n\x08Presence\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\x14\n\x0c\x61t_unix_nano\x18\x02 \x01(\x06\x12\x15\n\rinstance_uids\x18\x03 \x01(\x0c:\x18\x92\xb5\x18\x14\x66lowgate.presence.v1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,19 +37,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DESIREDSTATE']._serialized_start=92
   _globals['_DESIREDSTATE']._serialized_end=462
   _globals['_DESIREDCONNECTION']._serialized_start=465
-  _globals['_DESIREDCONNECTION']._serialized_end=632
-  _globals['_DESIREDREFUSAL']._serialized_start=634
-  _globals['_DESIREDREFUSAL']._serialized_end=666
-  _globals['_CREDENTIAL']._serialized_start=668
-  _globals['_CREDENTIAL']._serialized_end=726
-  _globals['_DESIREDFULLSTATE']._serialized_start=728
-  _globals['_DESIREDFULLSTATE']._serialized_end=746
-  _globals['_DESIREDCONFIG']._serialized_start=748
-  _globals['_DESIREDCONFIG']._serialized_end=805
-  _globals['_DESIREDCOMMAND']._serialized_start=807
-  _globals['_DESIREDCOMMAND']._serialized_end=837
-  _globals['_SESSIONSTATE']._serialized_start=840
-  _globals['_SESSIONSTATE']._serialized_end=1094
-  _globals['_PRESENCE']._serialized_start=1096
-  _globals['_PRESENCE']._serialized_end=1194
+  _globals['_DESIREDCONNECTION']._serialized_end=662
+  _globals['_DESIREDREFUSAL']._serialized_start=664
+  _globals['_DESIREDREFUSAL']._serialized_end=696
+  _globals['_CREDENTIAL']._serialized_start=698
+  _globals['_CREDENTIAL']._serialized_end=756
+  _globals['_DESIREDFULLSTATE']._serialized_start=758
+  _globals['_DESIREDFULLSTATE']._serialized_end=776
+  _globals['_DESIREDCONFIG']._serialized_start=778
+  _globals['_DESIREDCONFIG']._serialized_end=835
+  _globals['_DESIREDCOMMAND']._serialized_start=837
+  _globals['_DESIREDCOMMAND']._serialized_end=867
+  _globals['_SESSIONSTATE']._serialized_start=870
+  _globals['_SESSIONSTATE']._serialized_end=1124
+  _globals['_PRESENCE']._serialized_start=1126
+  _globals['_PRESENCE']._serialized_end=1224
 # @@protoc_insertion_point(module_scope)

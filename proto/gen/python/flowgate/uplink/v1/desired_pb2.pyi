@@ -27,20 +27,22 @@ class DesiredState(_message.Message):
     def __init__(self, id: _Optional[str] = ..., expires_at_unix_nano: _Optional[int] = ..., traceparent: _Optional[str] = ..., config: _Optional[_Union[DesiredConfig, _Mapping]] = ..., command: _Optional[_Union[DesiredCommand, _Mapping]] = ..., full_state: _Optional[_Union[DesiredFullState, _Mapping]] = ..., connection: _Optional[_Union[DesiredConnection, _Mapping]] = ..., refusal: _Optional[_Union[DesiredRefusal, _Mapping]] = ...) -> None: ...
 
 class DesiredConnection(_message.Message):
-    __slots__ = ("hash", "own_logs_url", "own_metrics_url", "own_traces_url", "has_own_telemetry", "heartbeat_interval_seconds")
+    __slots__ = ("hash", "own_logs_url", "own_metrics_url", "own_traces_url", "has_own_telemetry", "heartbeat_interval_seconds", "own_traces_elsewhere")
     HASH_FIELD_NUMBER: _ClassVar[int]
     OWN_LOGS_URL_FIELD_NUMBER: _ClassVar[int]
     OWN_METRICS_URL_FIELD_NUMBER: _ClassVar[int]
     OWN_TRACES_URL_FIELD_NUMBER: _ClassVar[int]
     HAS_OWN_TELEMETRY_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_INTERVAL_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    OWN_TRACES_ELSEWHERE_FIELD_NUMBER: _ClassVar[int]
     hash: bytes
     own_logs_url: str
     own_metrics_url: str
     own_traces_url: str
     has_own_telemetry: bool
     heartbeat_interval_seconds: int
-    def __init__(self, hash: _Optional[bytes] = ..., own_logs_url: _Optional[str] = ..., own_metrics_url: _Optional[str] = ..., own_traces_url: _Optional[str] = ..., has_own_telemetry: _Optional[bool] = ..., heartbeat_interval_seconds: _Optional[int] = ...) -> None: ...
+    own_traces_elsewhere: bool
+    def __init__(self, hash: _Optional[bytes] = ..., own_logs_url: _Optional[str] = ..., own_metrics_url: _Optional[str] = ..., own_traces_url: _Optional[str] = ..., has_own_telemetry: _Optional[bool] = ..., heartbeat_interval_seconds: _Optional[int] = ..., own_traces_elsewhere: _Optional[bool] = ...) -> None: ...
 
 class DesiredRefusal(_message.Message):
     __slots__ = ("reason",)
