@@ -139,6 +139,18 @@ async def test_an_offer_that_was_not_read_is_made_again(
     assert fields(await again.report()) == BARE
 
 
+async def test_an_answer_to_an_offer_tells_that_it_was_read(gateway, wishes, heard, open_ws: OpenAgent) -> None:
+    """Item 90: its owner hears of the offer before it hears of what became of it."""
+    agent = await started(await open_ws(gateway, capabilities=SUPERVISOR))
+    config_hash = await wishes.config(agent.uid, b"a: 1")
+    agent.socket.protocol.send_pong = lambda data: None  # the ping behind the offer is answered late
+    assert (await agent.receive()).HasField("remote_config")
+    status = {"last_remote_config_hash": config_hash, "status": opamp_pb2.RemoteConfigStatuses_APPLYING}
+    await agent.report(remote_config_status=status)
+    entries = await eventually(lambda: heard.of(agent.uid), until=lambda entries: len(entries) == 3)
+    assert [entry.kind for entry in entries][1:] == [DELIVERED, uplink_pb2.ENTRY_KIND_REPORT]
+
+
 async def test_a_poller_that_missed_the_answer_gets_the_settings_again(
     gateway, wishes, see, heard, open_http: OpenAgent
 ) -> None:

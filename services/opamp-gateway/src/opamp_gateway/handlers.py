@@ -283,7 +283,12 @@ class Handlers:
     def _look_closer(self, agent: Agent, message: opamp_pb2.AgentToServer, fields: int) -> int:
         verdict = 0
         if fields & session.CONFIG_STATUS:
-            agent.config_reported(message.remote_config_status.last_remote_config_hash)
+            config_hash = message.remote_config_status.last_remote_config_hash
+            agent.config_reported(config_hash)
+            for number, entry in agent.unread:
+                if entry.delivered.hash == config_hash:  # it has read the offer, whether or not it has got to the ping
+                    self._delivery.was_read(agent, number)
+                    break
             verdict = session.CARRIES_CONFIG_STATUS
         if fields & session.COMPONENTS and agent.capabilities & session.REPORTS_COMPONENTS:
             components = message.available_components
