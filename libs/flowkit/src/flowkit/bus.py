@@ -290,7 +290,7 @@ async def connect(urls: str, name: str, *, replicas: int = 1, **options: Any) ->
         "max_reconnect_attempts": -1,
         "reconnect_time_wait": 0.25,
         "connect_timeout": 3,
-        "ping_interval": 20,
+        "ping_interval": 5,  # a server that is gone without a word is found dead after two
         "error_cb": on_error,
         "disconnected_cb": on_disconnected,
         "reconnected_cb": on_reconnected,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 from agent_registry import answers, domain, enrollment_handlers, handlers, metrics
@@ -76,7 +76,7 @@ async def lifespan(settings: Settings) -> AsyncIterator[Running]:
         missing: set[UUID] = set()
         while True:
             await asyncio.sleep(settings.sweep_seconds)
-            presence.has_listened(datetime.now(UTC), timedelta(0))
+            await presence.check(datetime.now(UTC))
             missing = await write_presence(database, presence, settings.stale_after_seconds / 4, missing)
 
     def on(bus: Bus, connection: Connection) -> Registry:

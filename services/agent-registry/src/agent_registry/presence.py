@@ -1,9 +1,12 @@
 """Who was heard of when: kept in memory by every replica, from what the ingress replicas tell once a second."""
 
+import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import nats.errors
 from google.protobuf.message import DecodeError
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from flowgate.uplink.v1 import desired_pb2
@@ -32,20 +35,35 @@ class Presence:
     def __init__(self, started_at: datetime) -> None:
         self.started_at = started_at
         self._looked_at = started_at
-        self._bus: Bus | None = None
+        self._connection: Client | None = None
+        self._echo = ""
+        self._sent = self._heard = 0
         self._seen: dict[bytes, float] = {}
         self._fresh: dict[bytes, str] = {}
 
     async def follow(self, bus: Bus) -> None:
         """Listen to the ingress replicas from now on."""
-        self._bus = bus
+        self._connection = bus.connection
+        self._echo = bus.connection.new_inbox()
         await bus.connection.subscribe(contracts.filter_of(desired_pb2.Presence), cb=self._take)
+        await bus.connection.subscribe(self._echo, cb=self._take_echo)
+
+    async def _take_echo(self, message: Msg) -> None:
+        self._heard = int(message.data)
+
+    async def check(self, now: datetime) -> None:
+        """Listen for oneself, every few seconds: as long as NATS does not bring that, nobody else was heard either."""
+        self.has_listened(now, timedelta(0))
+        if self._heard < self._sent:
+            self.started_at = now
+        if self._connection is not None:
+            self._sent += 1
+            with contextlib.suppress(nats.errors.Error):
+                await self._connection.publish(self._echo, str(self._sent).encode())
 
     def has_listened(self, now: datetime, patience: timedelta) -> bool:
         """Whether this replica has heard all that was told for so long; to be asked every few seconds."""
-        if now - self._looked_at > timedelta(seconds=_LOOKS_SECONDS) or not (
-            self._bus is None or self._bus.is_connected
-        ):
+        if now - self._looked_at > timedelta(seconds=_LOOKS_SECONDS):
             self.started_at = now
         self._looked_at = now
         return now - self.started_at >= patience
