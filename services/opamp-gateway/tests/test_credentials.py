@@ -1,6 +1,7 @@
 """Enrollment tokens of the bucket: who comes in, under which id, and that a revoked one closes what it opened."""
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -50,6 +51,19 @@ async def test_a_token_of_the_bucket_opens_the_plane(gateway, enrollment, open_h
     await eventually(lambda: admits(gateway, token))
     await (await open_http(gateway, token=token)).start()
     assert not await admits(gateway, token + "x")
+
+
+async def test_without_a_token_in_the_settings_only_made_ones_are_good(
+    start_gateway, enrollment, token: str, open_http: OpenAgent
+) -> None:
+    """Item 150: the token that FlowGate starts with can be taken away, and own telemetry of those who came with it."""
+    gateway = await start_gateway(digests="")
+    await enrollment.add(token)
+    await eventually(lambda: admits(gateway, token))
+    assert not await admits(gateway, "of-a-test")
+    own = tokens.telemetry_token(gateway.settings.telemetry_key_bytes, os.urandom(16))
+    http = (await open_http(gateway, token=token)).http
+    assert (await http.request(b"", path="/v1/logs", authorization=f"Bearer {own}")).status == 401
 
 
 async def test_tokens_that_were_there_before_are_known_at_the_start(start_gateway, enrollment, token: str) -> None:

@@ -22,8 +22,9 @@ class OpampGatewaySettings(ServiceSettings):
     """Its port; OpAMP's default."""
     path: str = Field("/v1/opamp", pattern=r"^/")
     """The one URL of both transports."""
-    enrollment_token_sha256: str
-    """SHA-256 in hex of the token that agents present; several separated by commas."""
+    enrollment_token_sha256: str = ""
+    """SHA-256 in hex of an enrollment token that is good without the API; several separated by commas. Empty: only those
+    made by the API are good."""
     telemetry_key: SecretStr | None = None
     """Secret of at least 32 characters from which the agents' telemetry tokens are made, the same on all replicas;
     without it own telemetry is off."""
@@ -69,7 +70,7 @@ class OpampGatewaySettings(ServiceSettings):
     @field_validator("enrollment_token_sha256")
     @classmethod
     def _digests(cls, value: str) -> str:
-        if not all(_DIGEST.match(digest.strip().lower()) for digest in value.split(",")):
+        if value and not all(_DIGEST.match(digest.strip().lower()) for digest in value.split(",")):
             raise ValueError("must be SHA-256 digests of 64 hex digits, separated by commas")
         return value
 
@@ -88,4 +89,4 @@ class OpampGatewaySettings(ServiceSettings):
     @property
     def token_digests(self) -> tuple[bytes, ...]:
         """The digests of the tokens."""
-        return tuple(bytes.fromhex(digest.strip()) for digest in self.enrollment_token_sha256.split(","))
+        return tuple(bytes.fromhex(digest.strip()) for digest in self.enrollment_token_sha256.split(",") if digest)
