@@ -23,8 +23,8 @@ class OpampGatewaySettings(ServiceSettings):
     path: str = Field("/v1/opamp", pattern=r"^/")
     """The one URL of both transports."""
     enrollment_token_sha256: str = ""
-    """SHA-256 in hex of an enrollment token that is good without the API; several separated by commas. Empty: only those
-    made by the API are good."""
+    """SHA-256 in hex of an enrollment token that is good without the API; several separated by commas. Empty: only
+    those made by the API are good."""
     telemetry_key: SecretStr | None = None
     """Secret of at least 32 characters from which the agents' telemetry tokens are made, the same on all replicas;
     without it own telemetry is off."""
