@@ -237,8 +237,8 @@ export const metricsApi = {
     got(client.GET('/api/v1/gateways/{gateway_id}/metrics', { params: { path: { gateway_id: id }, query } })),
 }
 
-/** Where the live tail of an agent's logs is read. */
-export function logStreamUrl(id: string, query: Pick<LogQuery, 'severity' | 'source' | 'q'>): string {
+/** Where an agent's logs are read as they come, behind a place in them. */
+export function logStreamUrl(id: string, query: Pick<LogQuery, 'severity' | 'source' | 'q'> & { behind: string }): string {
   const params = new URLSearchParams()
   for (const [name, value] of Object.entries(query)) if (value) params.set(name, value)
   return `/api/v1/supervisor/agents/${encodeURIComponent(id)}/logs/stream?${params}`

@@ -524,7 +524,7 @@ export interface paths {
          * Stream Logs
          * @description Log records of an agent in either mode as they are stored. `event` is log, `data` a LogRecordBody.
          *
-         *     The first message carries an `id` only: where the stream begins. With Last-Event-ID it begins behind that record,
+         *     The first message carries an `id` only: where the stream begins. With Last-Event-ID or `behind` it begins there,
          *     with `since` at the records since then (500 at most), else with what comes from now on. A comment comes every 15 s
          *     without records.
          */
@@ -2516,6 +2516,7 @@ export interface components {
          *         "otelcol.component.id": "otlp_http"
          *       },
          *       "body": "Exporting failed. Dropping data.",
+         *       "id": "642a7f1b3c5d0-3e9-2f1",
          *       "scope": "go.opentelemetry.io/collector/service",
          *       "severity": "ERROR",
          *       "severity_number": 17,
@@ -2536,6 +2537,11 @@ export interface components {
              * @description What happened.
              */
             body: string;
+            /**
+             * Id
+             * @description Names it, and its place in a stream.
+             */
+            id: string;
             /**
              * Scope
              * @description Who logs: the instrumentation scope.
@@ -2577,6 +2583,7 @@ export interface components {
          *             "otelcol.component.id": "otlp_http"
          *           },
          *           "body": "Exporting failed. Dropping data.",
+         *           "id": "642a7f1b3c5d0-3e9-2f1",
          *           "scope": "go.opentelemetry.io/collector/service",
          *           "severity": "ERROR",
          *           "severity_number": 17,
@@ -2584,7 +2591,8 @@ export interface components {
          *           "timestamp": "2026-11-02T08:16:03.411Z"
          *         }
          *       ],
-         *       "next_cursor": "642a7f1b3c5d0-3e9-2f1"
+         *       "next_cursor": "642a7f1b3c5d0-3e9-2f1",
+         *       "tail": "642a7f1b3ffff-0-2f4"
          *     }
          */
         LogsResponse: {
@@ -2610,6 +2618,11 @@ export interface components {
              *     to come: a filter that few records pass is followed for a bounded way at a time.
              */
             next_cursor: string | null;
+            /**
+             * Tail
+             * @description On the first page: `behind` of a stream that goes on where the page ends. What was stored meanwhile may be in both.
+             */
+            tail: string | null;
         };
         /**
          * MetricSeries
@@ -5757,6 +5770,11 @@ export interface operations {
     streamLogs: {
         parameters: {
             query?: {
+                /**
+                 * @description `tail` of a page or `id` of a record: what was stored after it is sent first. For those who cannot send
+                 *     Last-Event-ID, which goes before.
+                 */
+                behind?: string;
                 /** @description Only records whose body holds this text; case does not count. */
                 q?: string;
                 /** @description Only records of this severity or above. */
