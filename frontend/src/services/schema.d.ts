@@ -2620,7 +2620,7 @@ export interface components {
             next_cursor: string | null;
             /**
              * Tail
-             * @description On the first page: `behind` of a stream that goes on where the page ends. What was stored meanwhile may be in both.
+             * @description On the first page: `behind` of a stream that goes on where it ends. What was stored meanwhile may be in both.
              */
             tail: string | null;
         };
@@ -4715,6 +4715,8 @@ export interface operations {
                 health?: ("healthy" | "unhealthy" | "unknown")[];
                 /** @description true: the same as health=healthy; false: as health=unhealthy and health=unknown. */
                 healthy?: boolean | null;
+                /** @description Only these agents; may be given several times. Those that nobody has are left out. */
+                instance_id?: string[];
                 /** @description Only with this label: `key=value`, or `key` for any value; given several times, all of them are wanted. */
                 label?: string[];
                 /** @description Gateways per page. */
@@ -5579,6 +5581,8 @@ export interface operations {
                 health?: ("healthy" | "unhealthy" | "unknown")[];
                 /** @description true: the same as health=healthy; false: as health=unhealthy and health=unknown. */
                 healthy?: boolean | null;
+                /** @description Only these agents; may be given several times. Those that nobody has are left out. */
+                instance_id?: string[];
                 /** @description Only with this label: `key=value`, or `key` for any value; given several times, all of them are wanted. */
                 label?: string[];
                 /** @description Gateways per page. */
@@ -6468,6 +6472,8 @@ export interface operations {
                 health?: ("healthy" | "unhealthy" | "unknown")[];
                 /** @description true: the same as health=healthy; false: as health=unhealthy and health=unknown. */
                 healthy?: boolean | null;
+                /** @description Only these agents; may be given several times. Those that nobody has are left out. */
+                instance_id?: string[];
                 /** @description Only with this label: `key=value`, or `key` for any value; given several times, all of them are wanted. */
                 label?: string[];
                 /** @description Gateways per page. */
@@ -6748,6 +6754,8 @@ export interface operations {
                 health?: ("healthy" | "unhealthy" | "unknown")[];
                 /** @description true: the same as health=healthy; false: as health=unhealthy and health=unknown. */
                 healthy?: boolean | null;
+                /** @description Only these agents; may be given several times. Those that nobody has are left out. */
+                instance_id?: string[];
                 /** @description Only with this label: `key=value`, or `key` for any value; given several times, all of them are wanted. */
                 label?: string[];
                 /** @description Gateways per page. */

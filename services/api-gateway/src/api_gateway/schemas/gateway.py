@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
@@ -52,6 +53,8 @@ class GatewayFilters(ApiModel):
     """Only those whose latest configuration is in this state; may be given several times."""
     crash_looping: bool | None = None
     """true: only those whose collector crashes again and again under its supervisor."""
+    instance_id: Annotated[list[UUID], Field(max_length=200)] = Field([])
+    """Only these agents; may be given several times. Those that nobody has are left out."""
     sort: Sort = "name"
     """Order; a leading - turns it round."""
     limit: int = Field(100, ge=1, le=1000)
@@ -82,6 +85,7 @@ class GatewayFilters(ApiModel):
             management_mode=f"MANAGEMENT_MODE_{(mode or 'unspecified').upper()}",
             statuses=[f"GATEWAY_STATUS_{one.upper()}" for one in sorted(set(self.status))],
             healths=[f"HEALTH_STATE_{one.upper()}" for one in sorted(set(self.health))],
+            instance_ids=map(str, self.instance_id),
             config_states=[f"DELIVERY_STATE_{one.upper()}" for one in sorted(set(self.config_state))],
             q=self.q,
             versions=["" if one == "unknown" else one for one in self.version],
