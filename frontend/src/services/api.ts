@@ -176,9 +176,15 @@ export const supervisorApi = {
     got(client.GET('/api/v1/commands/{command_id}', { params: { path: { command_id: id } } })),
 }
 
+type RecentQuery = NonNullable<operations['listRecentEvents']['parameters']['query']>
+
 export const eventApi = {
-  recent: async (query: NonNullable<operations['listRecentEvents']['parameters']['query']>) =>
-    (await got(client.GET('/api/v1/events/recent', { params: { query } }))).items as FleetEvent[],
+  recent: async (query: RecentQuery) => (await eventApi.counted(query)).items,
+  /** The latest ones, and with `since` how many there have been since then. */
+  counted: async (query: RecentQuery) => {
+    const { items, total } = await got(client.GET('/api/v1/events/recent', { params: { query } }))
+    return { items: items as FleetEvent[], total: total ?? 0 }
+  },
 }
 
 /** The same action for many agents. */

@@ -3487,6 +3487,11 @@ export interface components {
              * @description Newest first.
              */
             items: components["schemas"]["FleetEvent"][];
+            /**
+             * Total
+             * @description With `since` and without an agent: how many there have been since then.
+             */
+            total: number | null;
         };
         /**
          * RemoteConfigBody

@@ -468,6 +468,10 @@ class MemoryEventLog:
         """First and last sequence kept, per stream."""
         return [(dropped + 1, dropped + len(kept)) for dropped, kept in zip(self._dropped, self._stored, strict=True)]
 
+    async def count(self, stream: int, since: float) -> int:
+        """How many were stored since then."""
+        return sum(event.stored_at >= since for event in self._stored[stream])
+
     async def read(
         self, stream: int, after: int, until: int, subject: str | None = None
     ) -> AsyncGenerator[StoredEvent, None]:
