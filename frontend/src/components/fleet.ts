@@ -3,7 +3,8 @@ import { keepPreviousData, type InfiniteData, useInfiniteQuery, useQueryClient }
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { useSearchParams } from 'react-router'
 import { agentApi, type FleetQuery, type GatewayPage, type SupervisedAgent, type SupervisedPage, supervisorApi } from '../services/api'
-import { useFleetEvents, withRows } from '../services/live'
+import { useFleetEvents } from '../services/live'
+import { withRows } from '../services/patches'
 import { keys, POLL_MILLISECONDS } from '../services/queries'
 
 export const PAGE_SIZE = 100
@@ -106,7 +107,14 @@ export function useFleet(filters: Filters): FleetList {
   const key = JSON.stringify(filters)
   const [outdated, setOutdated] = useState('')
   const visible = useRef(0)
-  const rows = useMemo(() => query.data?.pages.flatMap((page) => page.items) ?? [], [query.data])
+  const rows = useMemo(() => {
+    // A row that moves while one pages through, such as by the time it was seen, is on two pages.
+    const byId = new Map<string, SupervisedAgent>()
+    for (const row of query.data?.pages.flatMap((page) => page.items) ?? []) {
+      if (!byId.has(row.instance_id)) byId.set(row.instance_id, row)
+    }
+    return [...byId.values()]
+  }, [query.data])
   const isPlaceholder = query.isPlaceholderData
 
   useEffect(() => {
@@ -126,8 +134,8 @@ export function useFleet(filters: Filters): FleetList {
       const isSame =
         page.items.length === shown.items.length &&
         page.items.every((row, index) => row.instance_id === shown.items[index]?.instance_id)
-      // At the top of the list there is nothing to lose one's place in.
-      if (!isSame && known.pages.length === 1 && visible.current === 0) {
+      // In an empty list nobody reads.
+      if (!isSame && known.pages[0]?.items.length === 0) {
         queryClient.setQueryData(queryKey, { pages: [page], pageParams: [''] })
         return
       }
@@ -154,7 +162,7 @@ export function useFleet(filters: Filters): FleetList {
           soon.current = undefined
           const queryKey = [...keys.agents, JSON.parse(key) as Filters]
           const known = queryClient.getQueryData<InfiniteData<SupervisedPage>>(queryKey)
-          if (known && known.pages.length === 1 && visible.current === 0) {
+          if (known?.pages[0]?.items.length === 0) {
             void queryClient.invalidateQueries({ queryKey })
           } else setOutdated(key)
         }, 1500)
