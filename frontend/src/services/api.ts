@@ -187,12 +187,24 @@ export const eventApi = {
   },
 }
 
+export type TargetQuery = NonNullable<operations['listOperationTargets']['parameters']['query']>
+export type Target = Schemas['OperationTargetBody']
+
 /** The same action for many agents. */
 export const operationApi = {
   list: () => got(client.GET('/api/v1/supervisor/operations', { params: { query: { limit: 50 } } })),
+  /** Without its agents, of which there may be 10,000. */
   get: (id: string) =>
     got(
-      client.GET('/api/v1/supervisor/operations/{operation_id}', { params: { path: { operation_id: id } } }),
+      client.GET('/api/v1/supervisor/operations/{operation_id}', {
+        params: { path: { operation_id: id }, query: { targets: false } },
+      }),
+    ),
+  targets: (id: string, query: TargetQuery) =>
+    got(
+      client.GET('/api/v1/supervisor/operations/{operation_id}/targets', {
+        params: { path: { operation_id: id }, query },
+      }),
     ),
   begin: (body: NewOperation) => got(client.POST('/api/v1/supervisor/operations', { body })),
   cancel: (id: string) =>

@@ -4,9 +4,9 @@
  */
 import { type InfiniteData, type QueryClient, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useSyncExternalStore } from 'react'
-import type { FleetEvent, SupervisedAgent, SupervisedPage } from './api'
+import type { FleetEvent, Operation, OperationSummary, SupervisedAgent, SupervisedPage } from './api'
 import { patched, withRows } from './patches'
-import { keys } from './queries'
+import { keys, queries } from './queries'
 
 export type LiveState = 'connecting' | 'live' | 'polling'
 
@@ -170,7 +170,24 @@ export function applyEvents(queryClient: QueryClient, events: FleetEvent[]): voi
     data ? withRows(data, change) : data,
   )
   for (const id of byAgent.keys()) void queryClient.invalidateQueries({ queryKey: keys.agent(id) })
-  if (events.some((event) => event.event === 'supervisor.operation-progressed')) {
-    void queryClient.invalidateQueries({ queryKey: keys.operations })
+  for (const event of events) {
+    if (event.event === 'supervisor.operation-progressed') progressed(queryClient, event)
   }
+}
+
+/** Counts come with the event; only an operation that is not in the list yet is asked for. */
+function progressed(queryClient: QueryClient, event: FleetEvent): void {
+  const id = String(event.operation_id)
+  const change = <One extends OperationSummary>(one: One): One => {
+    const { state, waiting, running, succeeded, failed, skipped } = event as unknown as OperationSummary
+    const isOlder = (one.updated_at ?? '') > (event.occurred_at ?? '')
+    if (one.operation_id !== id || isOlder) return one
+    const is_over = state !== 'running' && !running
+    return { ...one, state, waiting, running, succeeded, failed, skipped, is_over, updated_at: event.occurred_at }
+  }
+  queryClient.setQueryData<Operation>(queries.operation(id).queryKey, (one) => one && change(one))
+  const list = queryClient.getQueryData<{ items: OperationSummary[] }>(queries.operations.queryKey)
+  if (list?.items.some((one) => one.operation_id === id)) {
+    queryClient.setQueryData(queries.operations.queryKey, { items: list.items.map(change) })
+  } else void queryClient.invalidateQueries({ queryKey: keys.operations })
 }

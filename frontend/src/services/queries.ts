@@ -25,6 +25,7 @@ export const keys = {
   agent: (id: string) => ['agent', id] as const,
   logs: (id: string) => ['logs', id] as const,
   operations: ['operations'] as const,
+  operation: (id: string) => ['operation', id] as const,
   tokens: ['enrollment-tokens'] as const,
   policies: ['policies'] as const,
   recent: ['recent'] as const,
@@ -86,7 +87,7 @@ export const queries = {
   operations: queryOptions({ queryKey: [...keys.operations, 'list'], queryFn: operationApi.list, ...polled }),
   operation: (id: string) =>
     queryOptions({
-      queryKey: [...keys.operations, id],
+      queryKey: [...keys.operation(id), 'summary'],
       queryFn: () => operationApi.get(id),
       refetchInterval: (query) => (query.state.data?.is_over ? false : POLL_MILLISECONDS),
     }),

@@ -665,6 +665,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/supervisor/operations/{operation_id}/targets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Targets
+         * @description A page of the agents of a bulk operation with their outcomes.
+         */
+        get: operations["listOperationTargets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/supervisor/policies": {
         parameters: {
             query?: never;
@@ -3051,7 +3071,7 @@ export interface components {
             succeeded: number;
             /**
              * Targets
-             * @description Every agent with its outcome, in the order in which they are begun.
+             * @description Every agent with its outcome, in the order in which they are begun; empty with `targets=false`.
              */
             targets: components["schemas"]["OperationTargetBody"][];
             /**
@@ -3864,6 +3884,27 @@ export interface components {
              * @description When the state was reported.
              */
             updated_at: string | null;
+        };
+        /**
+         * TargetListResponse
+         * @description A page of the agents of a bulk operation.
+         */
+        TargetListResponse: {
+            /**
+             * Items
+             * @description In the order in which they are begun.
+             */
+            items: components["schemas"]["OperationTargetBody"][];
+            /**
+             * Next Cursor
+             * @description `cursor` of the next page; null on the last one.
+             */
+            next_cursor: string | null;
+            /**
+             * Total
+             * @description How many match, over all pages.
+             */
+            total: number;
         };
         /**
          * UiAgent
@@ -6099,7 +6140,10 @@ export interface operations {
     };
     getOperation: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description false leaves the agents out: there may be 10,000. */
+                targets?: boolean;
+            };
             header?: never;
             path: {
                 operation_id: string;
@@ -6240,6 +6284,73 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": unknown;
+                };
+            };
+            /** @description No or a wrong credential. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing under that id or path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is wrong; `errors` says where. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service that is needed does not answer now; try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listOperationTargets: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Agents per page. */
+                limit?: number;
+                /** @description Only those whose name, ids or reason holds this text; case does not count. */
+                q?: string;
+                /** @description Only in this state; may be given several times. */
+                state?: ("waiting" | "running" | "succeeded" | "failed" | "skipped")[];
+            };
+            header?: never;
+            path: {
+                operation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TargetListResponse"];
                 };
             };
             /** @description No or a wrong credential. */

@@ -109,6 +109,7 @@ export const server = setupServer(
   http.get('*/api/v1/supervisor/agents/:id/status', () => problem(503, 'supervisor-control does not answer.')),
   http.get('*/api/v1/events/recent', () => HttpResponse.json({ items: [], total: 0 })),
   http.get('*/api/v1/supervisor/operations', () => HttpResponse.json({ items: [] })),
+  http.get('*/api/v1/supervisor/operations/:id/targets', () => HttpResponse.json({ items: [], next_cursor: null, total: 0 })),
   http.get('*/api/v1/enrollment-tokens', () => HttpResponse.json({ items: [] })),
   http.get('*/api/v1/supervisor/policies', () => HttpResponse.json({ items: [] })),
 )
