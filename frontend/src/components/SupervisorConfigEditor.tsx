@@ -1,4 +1,4 @@
-import { Group, ScrollArea, SegmentedControl, Stack, Text, UnstyledButton } from '@mantine/core'
+import { Group, Kbd, ScrollArea, SegmentedControl, Stack, Text, UnstyledButton } from '@mantine/core'
 import { useDebouncedValue } from '@mantine/hooks'
 import { lazy, Suspense, useEffect, useMemo, useState } from 'react'
 import { check, type Problem } from '../editor/checks'
@@ -112,6 +112,10 @@ export default function SupervisorConfigEditor(props: Props) {
           {...(reveal ? { reveal } : {})}
         />
       </Suspense>
+      <Text size="xs" c="dimmed">
+        Tab indents. <Kbd size="xs">Ctrl</Kbd> <Kbd size="xs">M</Kbd> (on a Mac <Kbd size="xs">⌃</Kbd> <Kbd size="xs">⇧</Kbd>{' '}
+        <Kbd size="xs">M</Kbd>) lets it leave the editor.
+      </Text>
       {problems.length > 0 && (
         <ScrollArea.Autosize mah={130} tabIndex={0}>
           <ul style={{ margin: 0, padding: 0, listStyle: 'none' }} aria-label="Problems">

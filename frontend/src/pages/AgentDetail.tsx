@@ -12,6 +12,7 @@ import { AgentVersionView } from '../components/AgentVersionView'
 import { whyNot } from '../components/capabilities'
 import { DeliveryHistory } from '../components/DeliveryHistory'
 import { Diagnosis } from '../components/Diagnosis'
+import { useTopmost } from '../components/Dialog'
 import { HealthIndicator } from '../components/HealthIndicator'
 import { LogViewer } from '../components/LogViewer'
 import { ModeBadge } from '../components/ModeBadge'
@@ -49,10 +50,12 @@ export default function AgentDetail({ list }: { list: string }) {
   }, [name])
   const shown = TABS.find(([key]) => key === tab)?.[0] ?? 'overview'
   const close = () => void navigate({ pathname: list, search })
+  const isTopmost = useTopmost(true)
   return (
     <Drawer
       opened
       onClose={close}
+      closeOnEscape={isTopmost}
       position="right"
       size="min(1080px, 94vw)"
       title={

@@ -1,8 +1,9 @@
-import { Alert, Button, Grid, Group, Modal, Paper, Stack, Text, Title } from '@mantine/core'
+import { Alert, Button, Grid, Group, Paper, Stack, Text, Title } from '@mantine/core'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import { Link, useParams } from 'react-router'
 import { ActionButton } from '../components/ActionButton'
+import { Dialog } from '../components/Dialog'
 import { actionText, OperationBar } from '../components/OperationBar'
 import { OperationTargets } from '../components/OperationTargets'
 import { Page } from '../components/Page'
@@ -99,7 +100,7 @@ function Progress({ operation }: { operation: Operation }) {
         {operation.config_hash && ` · configuration ${operation.config_hash.slice(0, 12)}`}
       </Text>
       <OperationTargets operation={operation} />
-      <Modal opened={isAsking} onClose={() => setAsking(false)} title="Stop this operation?">
+      <Dialog opened={isAsking} onClose={() => setAsking(false)} title="Stop this operation?">
         <Stack>
           <Alert color="orange">
             {operation.waiting.toLocaleString()} agents that wait are not begun. {operation.running.toLocaleString()} under way
@@ -115,7 +116,7 @@ function Progress({ operation }: { operation: Operation }) {
             </Button>
           </Group>
         </Stack>
-      </Modal>
+      </Dialog>
     </Stack>
   )
 }
