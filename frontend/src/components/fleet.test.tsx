@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { SupervisedAgent } from '../services/api'
 import { POLL_MILLISECONDS } from '../services/queries'
 import { visit } from '../testing/render'
-import { makeAgent, page, server } from '../testing/server'
+import { makeAgent, page, problem, server } from '../testing/server'
 import { openStreams, streamOf } from '../testing/streams'
 
 let answer: SupervisedAgent[]
@@ -64,6 +64,18 @@ describe('the list, while one reads', () => {
     expect(row(2)).toHaveTextContent('unhealthy')
     expect(row(1)).not.toHaveTextContent('failed')
     expect(asked).toBe(1)
+  })
+
+  it('says as of when it is while it cannot be refreshed', async () => {
+    visit('/agents')
+    await screen.findByRole('table', { name: 'Agents' })
+    server.use(http.get('*/api/v1/ui/agents', () => problem(503, 'agent-registry does not answer.')))
+    await vi.advanceTimersByTimeAsync(POLL_MILLISECONDS + 100)
+    expect(await screen.findByText(/^As of .*agent-registry does not answer/)).toBeInTheDocument()
+    expect(names()).toHaveLength(3)
+    server.use(http.get('*/api/v1/ui/agents', () => page(answer)))
+    await vi.advanceTimersByTimeAsync(POLL_MILLISECONDS + 100)
+    await waitFor(() => expect(screen.queryByText(/^As of/)).not.toBeInTheDocument())
   })
 
   it('tells that an agent came, and comes by itself where there was none', async () => {

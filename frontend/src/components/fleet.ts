@@ -82,6 +82,8 @@ export interface FleetList {
   /** Whether the server's list is another one by now: agents came, went or changed places. */
   isOutdated: boolean
   reload: () => void
+  /** Why it could not be refreshed, and as of when it is. */
+  stale: { error: unknown; at: number } | null
   /** Tell which row is the first visible one: its page is polled, and further pages are loaded. */
   show: (first: number, last: number) => void
   query: ReturnType<typeof useFleetQuery>
@@ -106,6 +108,8 @@ export function useFleet(filters: Filters): FleetList {
   const query = useFleetQuery(filters)
   const key = JSON.stringify(filters)
   const [outdated, setOutdated] = useState('')
+  const [stale, setStale] = useState<FleetList['stale']>(null)
+  const freshAt = useRef(Date.now())
   const visible = useRef(0)
   const rows = useMemo(() => {
     // A row that moves while one pages through, such as by the time it was seen, is on two pages.
@@ -127,8 +131,10 @@ export function useFleet(filters: Filters): FleetList {
       const cursor = known.pageParams[number]
       const page = await supervisorApi
         .listFleet({ ...(JSON.parse(key) as Filters), limit: PAGE_SIZE, ...(cursor ? { cursor } : {}) })
-        .catch(() => undefined) // the banner of the page says so
+        .catch((error: unknown) => setStale({ error, at: freshAt.current }))
       if (!page) return
+      freshAt.current = Date.now()
+      setStale(null)
       const fresh = new Map(page.items.map((row) => [row.instance_id, row]))
       const shown = known.pages[number]!
       const isSame =
@@ -183,6 +189,11 @@ export function useFleet(filters: Filters): FleetList {
     setOutdated('')
     void queryClient.resetQueries({ queryKey: [...keys.agents, JSON.parse(key)] })
   }, [queryClient, key])
+  const loaded = isPlaceholder ? 0 : query.data?.pages.length
+  useEffect(() => {
+    freshAt.current = Date.now()
+    setStale(null)
+  }, [key, loaded])
   const last = query.data?.pages.at(-1)
   return {
     rows,
@@ -190,6 +201,7 @@ export function useFleet(filters: Filters): FleetList {
     partial: last?.partial ?? [],
     isOutdated: outdated === key,
     reload,
+    stale,
     show,
     query,
   }

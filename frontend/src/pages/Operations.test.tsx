@@ -1,10 +1,11 @@
 import { screen, waitFor, within } from '@testing-library/react'
 import userEvent from '@testing-library/user-event'
 import { HttpResponse, http } from 'msw'
-import { beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Target } from '../services/api'
+import { POLL_MILLISECONDS } from '../services/queries'
 import { visit } from '../testing/render'
-import { server } from '../testing/server'
+import { problem, server } from '../testing/server'
 import { openStreams, streamOf } from '../testing/streams'
 
 const operation = {
@@ -76,6 +77,20 @@ describe('an operation', () => {
     expect(screen.getByText('it crashed')).toBeInTheDocument()
     await userEvent.type(screen.getByRole('textbox', { name: 'Search agents of the operation' }), 'edge-7')
     await waitFor(() => expect(Object.fromEntries(asked.at(-1)!)).toEqual({ state: 'failed', q: 'edge-7', limit: '100' }))
+  })
+
+  it('says as of when it is while it cannot be refreshed', async () => {
+    vi.useFakeTimers({ shouldAdvanceTime: true })
+    try {
+      visit('/operations/o')
+      await rows()
+      server.use(http.get('*/api/v1/supervisor/operations', () => problem(503, 'supervisor-control does not answer.')))
+      await vi.advanceTimersByTimeAsync(POLL_MILLISECONDS + 100)
+      expect(await screen.findByText(/^As of .*supervisor-control does not answer/)).toBeInTheDocument()
+      expect(screen.getAllByText(/990 done/)).toHaveLength(2)
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   it('counts on with the events, without asking for all of it again', async () => {
