@@ -87,7 +87,7 @@ export default function AgentDetail({ list }: { list: string }) {
               </Tabs.List>
               <Tabs.Panel value={shown}>
                 <Suspense fallback={<Loading />}>
-                  <Content tab={shown} gateway={gateway} />
+                  <Content tab={shown} gateway={gateway} onRemoved={close} />
                 </Suspense>
               </Tabs.Panel>
             </Tabs>
@@ -143,10 +143,10 @@ function Heading({ gateway, toLogs }: { gateway: Gateway; toLogs: () => void }) 
   )
 }
 
-function Content({ tab, gateway }: { tab: Tab; gateway: Gateway }) {
+function Content({ tab, gateway, onRemoved }: { tab: Tab; gateway: Gateway; onRemoved: () => void }) {
   switch (tab) {
     case 'overview':
-      return <AgentOverview gateway={gateway} />
+      return <AgentOverview gateway={gateway} onRemoved={onRemoved} />
     case 'config':
       return <Configuration gateway={gateway} />
     case 'pipelines':

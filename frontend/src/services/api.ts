@@ -127,6 +127,7 @@ export const agentApi = {
   get: (id: string) => got(client.GET('/api/v1/gateways/{gateway_id}', of(id))),
   health: (id: string) => got(client.GET('/api/v1/gateways/{gateway_id}/health', of(id))),
   version: (id: string) => got(client.GET('/api/v1/gateways/{gateway_id}/version', of(id))),
+  description: (id: string) => got(client.GET('/api/v1/gateways/{gateway_id}/description', of(id))),
   config: (id: string) => got(client.GET('/api/v1/gateways/{gateway_id}/config', of(id))),
   history: async (id: string) =>
     (await got(client.GET('/api/v1/gateways/{gateway_id}/config/history', of(id)))).items,

@@ -74,10 +74,10 @@ export const queries = {
     queryOptions({ queryKey: [...keys.agent(id), 'supervisor'], queryFn: () => supervisorApi.getStatus(id), ...polled }),
   supervised: (id: string) =>
     queryOptions({ queryKey: [...keys.agent(id), 'supervised'], queryFn: () => supervisorApi.getAgent(id), ...polled }),
-  description: (id: string) =>
+  description: (id: string, isSupervised: boolean) =>
     queryOptions({
       queryKey: [...keys.agent(id), 'description'],
-      queryFn: () => supervisorApi.getAgentDescription(id),
+      queryFn: () => (isSupervised ? supervisorApi.getAgentDescription(id) : agentApi.description(id)),
       staleTime: 60_000,
     }),
   recent: (query: Parameters<typeof eventApi.recent>[0]) =>

@@ -31,6 +31,7 @@ READS = {
     "": GatewayResponse,
     "/health": AgentHealthResponse,
     "/version": AgentVersionResponse,
+    "/description": AgentDescriptionResponse,
     "/config": AgentConfigResponse,
     "/status": AgentStatusResponse,
     "/logs": LogsResponse,
