@@ -61,11 +61,12 @@ export function LogViewer({ id, name }: { id: string; name: string }) {
   const count = records.length
 
   const scroller = useRef<HTMLDivElement>(null)
+  const getItemKey = useCallback((index: number) => records[index]?.id ?? index, [records])
   const virtual = useVirtualizer({
     count,
     getScrollElement: () => scroller.current,
     estimateSize: () => LINE_PIXELS,
-    getItemKey: (index) => records[index]?.id ?? index,
+    getItemKey,
     overscan: 20,
     initialRect: { width: 900, height: 500 },
   })
