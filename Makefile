@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PACKAGES := proto libs/flowkit services/opamp-gateway services/agent-registry services/config-push services/supervisor-control services/api-gateway cli
 DATA ?= flowgate-data
 
-.PHONY: help setup run ui types test test-kubernetes lint fmt proto lock bench env clean
+.PHONY: help setup run ui types test test-kubernetes lint fmt proto lock bench bench-ui env clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -61,6 +61,9 @@ lock: ## pin the newest allowed versions into requirements.lock (no download add
 
 bench: setup ## measure the ingress beside the opamp-go server (bench/REPORT.md)
 	$(BIN)/python bench/run.py
+
+bench-ui: ui ## measure the UI with 20,000 agents in Chromium, and hold it to its limits (bench/REPORT.md)
+	$(BIN)/python bench/ui.py --check $(ARGS)
 
 env: ## make .env for docker compose, with passwords and tokens of its own
 	deploy/docker/make-env.sh

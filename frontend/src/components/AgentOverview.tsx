@@ -9,11 +9,12 @@ import { Facts } from './Facts'
 import { HealthTree } from './HealthTree'
 import { LabelEditor } from './LabelEditor'
 import { duration, RelativeTime } from './RelativeTime'
+import { RemoveAgent } from './RemoveAgent'
 import { Shown } from './States'
 import { SupervisorStatus } from './SupervisorStatus'
 
 /** Who the agent is, how it does, and what it can do. */
-export function AgentOverview({ gateway }: { gateway: Gateway }) {
+export function AgentOverview({ gateway, onRemoved }: { gateway: Gateway; onRemoved: () => void }) {
   const health = useQuery(queries.health(gateway.instance_id))
   return (
     <Grid gap="md">
@@ -87,6 +88,7 @@ export function AgentOverview({ gateway }: { gateway: Gateway }) {
         <Section title="Name and labels">
           <LabelEditor gateway={gateway} />
         </Section>
+        <Description gateway={gateway} />
         <Section title="What it can do">
           <ul style={{ margin: 0, paddingLeft: 18, fontSize: 13 }}>
             {gateway.capabilities.map((one) => (
@@ -96,8 +98,34 @@ export function AgentOverview({ gateway }: { gateway: Gateway }) {
             ))}
           </ul>
         </Section>
+        <Section title="Take it out of the fleet">
+          <RemoveAgent gateway={gateway} onRemoved={onRemoved} />
+        </Section>
       </Grid.Col>
     </Grid>
+  )
+}
+
+const valueText = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value))
+
+/** The agent's own attributes, as it reported them. */
+function Description({ gateway }: { gateway: Gateway }) {
+  const query = useQuery(queries.description(gateway.instance_id, gateway.management_mode === 'supervisor'))
+  return (
+    <Section title="Description">
+      <Shown query={query} what="Its attributes cannot be shown">
+        {({ identifying_attributes: own, non_identifying_attributes: more }) => {
+          const all = [...Object.entries(own), ...Object.entries(more)]
+          return all.length ? (
+            <Facts items={all.map(([name, value]) => [name, valueText(value)])} />
+          ) : (
+            <Text size="sm" c="dimmed">
+              It has not described itself.
+            </Text>
+          )
+        }}
+      </Shown>
+    </Section>
   )
 }
 

@@ -10,8 +10,7 @@ const WORDS = {
 /** Whether an agent is there. */
 export function AgentStatusBadge({ status }: { status: Gateway['status'] }) {
   return (
-    <span className="fg-pill" data-tone={TONES[status]} title={WORDS[status]}>
-      <span className="fg-dot" />
+    <span className="fg-pill" data-dot data-tone={TONES[status]} title={WORDS[status]}>
       {status}
     </span>
   )

@@ -1,4 +1,4 @@
-import { Alert, Checkbox, Group, Loader, Modal, NumberInput, Radio, ScrollArea, Stack, Text } from '@mantine/core'
+import { Alert, Checkbox, Group, Loader, NumberInput, Radio, ScrollArea, Stack, Text } from '@mantine/core'
 import { useMutation, useQuery } from '@tanstack/react-query'
 import { lazy, Suspense, useCallback, useMemo, useState } from 'react'
 import { useNavigate } from 'react-router'
@@ -7,6 +7,7 @@ import { dropDraft } from '../editor/drafts'
 import { fleetApi, type NewOperation, operationApi } from '../services/api'
 import { ActionButton } from './ActionButton'
 import { agents } from './counts'
+import { Dialog } from './Dialog'
 import { Failed, Loading } from './States'
 
 const SupervisorConfigEditor = lazy(() => import('./SupervisorConfigEditor'))
@@ -22,14 +23,14 @@ interface Props {
 export default function BulkOrder(props: Props) {
   const isPush = props.action === 'push_config'
   return (
-    <Modal
+    <Dialog
       opened
       onClose={props.onClose}
       size={isPush ? '80%' : 'lg'}
       title={isPush ? 'Send one configuration to many' : 'Restart collectors'}
     >
       <Order {...props} />
-    </Modal>
+    </Dialog>
   )
 }
 

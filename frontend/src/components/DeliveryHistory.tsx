@@ -1,4 +1,4 @@
-import { Alert, Button, Group, Modal, Paper, Stack, Table, Text, Title } from '@mantine/core'
+import { Alert, Button, Group, Paper, Stack, Table, Text, Title } from '@mantine/core'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import { type AgentConfig, type Delivery, type Gateway, supervisorApi } from '../services/api'
@@ -6,6 +6,7 @@ import { keys, queries } from '../services/queries'
 import { ActionButton } from './ActionButton'
 import { ConfigStateBadge } from './ConfigStateBadge'
 import { whyNot } from './capabilities'
+import { Dialog } from './Dialog'
 import { RelativeTime } from './RelativeTime'
 import { Failed, Shown } from './States'
 import { YamlDiff } from './YamlText'
@@ -59,9 +60,9 @@ export function DeliveryHistory({ gateway, config }: { gateway: Gateway; config:
           )
         }
       </Shown>
-      <Modal opened={open !== null} onClose={() => setOpen(null)} size="80%" title="An earlier configuration">
+      <Dialog opened={open !== null} onClose={() => setOpen(null)} size="80%" title="An earlier configuration">
         {open && <Earlier delivery={open} gateway={gateway} assigned={config.assigned} onDone={() => setOpen(null)} />}
-      </Modal>
+      </Dialog>
     </Paper>
   )
 }

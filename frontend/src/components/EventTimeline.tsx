@@ -1,11 +1,12 @@
 import { Link } from 'react-router'
 import type { FleetEvent } from '../services/api'
 import classes from './EventTimeline.module.css'
+import type { Names } from './names'
 import { told } from './events'
 import { RelativeTime } from './RelativeTime'
 
 /** What happened, newest first. */
-export function EventTimeline({ events, names }: { events: FleetEvent[]; names?: ReadonlyMap<string, string> }) {
+export function EventTimeline({ events, names }: { events: FleetEvent[]; names?: Names }) {
   return (
     <ol className={classes.list} aria-label="Events">
       {events.map((event) => {

@@ -12,7 +12,7 @@ import { FilterBar } from './FilterBar'
 import { type Column, FleetTable } from './FleetTable'
 import { type Filters, isFiltered as leavesOut, useFilters, useFleet } from './fleet'
 import { MAX_SELECTED, type Selected, useSelection } from './selection'
-import { Empty, Failed, Loading } from './States'
+import { AsOf, Empty, Failed, Loading } from './States'
 
 interface Props {
   base: string
@@ -141,6 +141,7 @@ export function FleetList({ base, label, columns, defaults, fixed, whenEmpty }: 
             onShow={fleet.show}
             current={id}
           />
+          {fleet.stale && <AsOf {...fleet.stale} />}
           <Text size="xs" c="dimmed" role="status">
             {fleet.query.isPlaceholderData ? 'Looking for those that match; the former ones are shown so long' : countOf(fleet, isFiltered)}
           </Text>

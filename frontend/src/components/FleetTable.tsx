@@ -1,11 +1,9 @@
 import { columnVisibilityFeature, rowSortingFeature, tableFeatures, useTable } from '@tanstack/react-table'
-import { useVirtualizer } from '@tanstack/react-virtual'
-import { type KeyboardEvent, memo, type ReactNode, useCallback, useEffect, useMemo, useRef } from 'react'
+import { type CSSProperties, type KeyboardEvent, type ReactNode, useCallback, useMemo, useRef } from 'react'
 import type { SupervisedAgent } from '../services/api'
+import { FleetRows } from './FleetRows'
 import classes from './FleetTable.module.css'
 import type { Selected } from './selection'
-
-const ROW_PIXELS = 36
 
 export interface Column {
   id: string
@@ -14,7 +12,8 @@ export interface Column {
   width: number
   /** What the server sorts by. */
   sort?: string
-  cell: (row: SupervisedAgent) => ReactNode
+  /** What is in it, at this time (ms since 1970). */
+  cell: (row: SupervisedAgent, now: number) => ReactNode
 }
 
 interface Props {
@@ -32,7 +31,6 @@ interface Props {
   onOpen: (row: SupervisedAgent) => void
   onShow: (first: number, last: number) => void
   current?: string
-  footer?: ReactNode
 }
 
 const features = tableFeatures({ columnVisibilityFeature, rowSortingFeature })
@@ -69,19 +67,6 @@ export function FleetTable(props: Props) {
   // biome-ignore lint: the ids say which columns they are
   const cells = useMemo(() => shown, [key, columns])
   const scroller = useRef<HTMLDivElement>(null)
-  const virtual = useVirtualizer({
-    count: rows.length,
-    getScrollElement: () => scroller.current,
-    estimateSize: () => ROW_PIXELS,
-    overscan: 10,
-    getItemKey: (index) => rows[index]?.instance_id ?? index,
-    initialRect: { width: 1200, height: 700 },
-  })
-  const items = virtual.getVirtualItems()
-  const first = items.find((item) => item.end > (virtual.scrollOffset ?? 0))?.index ?? 0
-  const last = items.at(-1)?.index ?? 0
-  useEffect(() => onShow(first, last), [onShow, first, last])
-
   const onKeyDown = useCallback((event: KeyboardEvent<HTMLDivElement>) => {
     if (event.key !== 'ArrowDown' && event.key !== 'ArrowUp') return
     const links = [...(scroller.current?.querySelectorAll<HTMLElement>('[data-row-link]') ?? [])]
@@ -92,8 +77,11 @@ export function FleetTable(props: Props) {
   }, [])
 
   const width = 44 + cells.reduce((sum, column) => sum + column.width, 0)
-  const isAll = rows.length > 0 && rows.every((row) => selected.has(row.instance_id))
-  const isSome = !isAll && rows.some((row) => selected.has(row.instance_id))
+  const template = `44px ${cells.map((column, index) => (index ? `${column.width}px` : `minmax(${column.width}px, 1fr)`)).join(' ')}`
+  const [isAll, isSome] = useMemo(() => {
+    const chosen = selected.size ? rows.filter((row) => selected.has(row.instance_id)).length : 0
+    return [chosen > 0 && chosen === rows.length, chosen > 0 && chosen < rows.length]
+  }, [rows, selected])
   return (
     <div
       ref={scroller}
@@ -103,8 +91,9 @@ export function FleetTable(props: Props) {
       aria-rowcount={total + 1}
       tabIndex={0}
       onKeyDown={onKeyDown}
+      style={{ '--fg-columns': template, '--fg-width': `${width}px` } as CSSProperties}
     >
-      <div role="rowgroup" className={classes.head} style={{ minWidth: width }}>
+      <div role="rowgroup" className={classes.head}>
         <div role="row" aria-rowindex={1} className={classes.row}>
           <div role="columnheader" className={classes.check}>
             <input
@@ -117,14 +106,13 @@ export function FleetTable(props: Props) {
               onChange={onToggleAll}
             />
           </div>
-          {cells.map((column, index) => {
+          {cells.map((column) => {
             const order = table.getColumn(column.id)?.getIsSorted()
             return (
               <div
                 key={column.id}
                 role="columnheader"
                 className={classes.cell}
-                style={cellStyle(column, index)}
                 aria-sort={order === 'asc' ? 'ascending' : order === 'desc' ? 'descending' : undefined}
               >
                 {column.sort ? (
@@ -144,73 +132,16 @@ export function FleetTable(props: Props) {
           })}
         </div>
       </div>
-      <div role="rowgroup" style={{ height: virtual.getTotalSize(), position: 'relative', minWidth: width }}>
-        {items.map((item) => {
-          const row = rows[item.index]
-          return (
-            row && (
-              <Row
-                key={item.key}
-                row={row}
-                index={item.index}
-                top={item.start}
-                columns={cells}
-                isSelected={selected.has(row.instance_id)}
-                isCurrent={props.current === row.instance_id || props.current === row.gateway_id}
-                onToggle={onToggle}
-                onOpen={onOpen}
-              />
-            )
-          )
-        })}
-      </div>
-      {props.footer}
+      <FleetRows
+        scroller={scroller}
+        rows={rows}
+        columns={cells}
+        selected={selected}
+        current={props.current}
+        onToggle={onToggle}
+        onOpen={onOpen}
+        onShow={onShow}
+      />
     </div>
   )
 }
-
-const cellStyle = (column: Column, index: number) =>
-  index === 0 ? { flex: `1 0 ${column.width}px` } : { flex: `0 0 ${column.width}px` }
-
-interface RowProps {
-  row: SupervisedAgent
-  index: number
-  top: number
-  columns: Column[]
-  isSelected: boolean
-  isCurrent: boolean
-  onToggle: (row: SupervisedAgent, isExtended: boolean) => void
-  onOpen: (row: SupervisedAgent) => void
-}
-
-const Row = memo(function Row({ row, index, top, columns, isSelected, isCurrent, onToggle, onOpen }: RowProps) {
-  return (
-    <div
-      role="row"
-      aria-rowindex={index + 2}
-      aria-selected={isSelected}
-      data-current={isCurrent || undefined}
-      className={`${classes.row} ${classes.body}`}
-      style={{ transform: `translateY(${top}px)` }}
-      onClick={(event) => {
-        const target = event.target as HTMLElement
-        if (!target.closest('a,button,input,label') && !getSelection()?.toString()) onOpen(row)
-      }}
-    >
-      <div role="cell" className={classes.check}>
-        <input
-          type="checkbox"
-          aria-label={`Select ${row.name}`}
-          checked={isSelected}
-          onClick={(event) => onToggle(row, event.shiftKey)}
-          onChange={() => {}}
-        />
-      </div>
-      {columns.map((column, number) => (
-        <div key={column.id} role="cell" className={classes.cell} style={cellStyle(column, number)}>
-          {column.cell(row)}
-        </div>
-      ))}
-    </div>
-  )
-})

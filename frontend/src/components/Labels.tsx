@@ -3,7 +3,7 @@ export function Labels({ labels, max = 3 }: { labels: Record<string, string>; ma
   const all = Object.entries(labels).map(([key, value]) => (value ? `${key}=${value}` : key))
   if (!all.length) return <span title="No labels">–</span>
   return (
-    <span title={all.join('\n')} style={{ display: 'inline-flex', gap: 4, overflow: 'hidden', maxWidth: '100%' }}>
+    <span title={all.join('\n')} className="fg-labels">
       {all.slice(0, max).map((label) => (
         <span key={label} className="fg-pill">
           {label}

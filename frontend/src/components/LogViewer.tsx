@@ -1,17 +1,19 @@
 import { Button, Group, Select, Switch, Text, TextInput } from '@mantine/core'
 import { useDebouncedValue } from '@mantine/hooks'
-import { IconDownload, IconSearch } from '@tabler/icons-react'
-import { useInfiniteQuery } from '@tanstack/react-query'
+import { IconArrowDown, IconDownload, IconSearch } from '@tabler/icons-react'
+import { useInfiniteQuery, useQueryClient } from '@tanstack/react-query'
 import { useVirtualizer } from '@tanstack/react-virtual'
-import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
-import { type LogQuery, type LogRecord, logStreamUrl, supervisorApi } from '../services/api'
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
+import { type LogQuery, type LogRecord, supervisorApi } from '../services/api'
 import { keys } from '../services/queries'
 import classes from './LogViewer.module.css'
+import { MOST, useTail } from './logs'
 import { exactly } from './RelativeTime'
 import { Empty, Failed, Loading } from './States'
 
 const PAGE = 200
-const KEPT = 5000 // live records; older ones are asked for again
+const LINE_PIXELS = 22
+const NEAR_PIXELS = 40 // from the end counts as at the end
 
 const TONES: Record<LogRecord['severity'], string> = {
   TRACE: 'calm',
@@ -29,14 +31,15 @@ export function LogViewer({ id, name }: { id: string; name: string }) {
   const [severity, setSeverity] = useState<LogQuery['severity']>(null)
   const [source, setSource] = useState<LogQuery['source']>(null)
   const [isFollowing, setFollowing] = useState(true)
-  const [live, setLive] = useState<LogRecord[]>([])
-  const [isBroken, setBroken] = useState(false)
+  const [isAtEnd, setAtEnd] = useState(true)
+  const queryClient = useQueryClient()
   const filters = useMemo(
     () => ({ ...(q ? { q } : {}), ...(severity ? { severity } : {}), ...(source ? { source } : {}) }),
     [q, severity, source],
   )
+  const queryKey = useMemo(() => [...keys.logs(id), filters], [id, filters])
   const query = useInfiniteQuery({
-    queryKey: [...keys.logs(id), filters],
+    queryKey,
     queryFn: ({ pageParam }) =>
       supervisorApi.getLogs(id, { ...filters, limit: PAGE, ...(pageParam ? { cursor: pageParam } : {}) }),
     initialPageParam: '',
@@ -46,53 +49,63 @@ export function LogViewer({ id, name }: { id: string; name: string }) {
     refetchOnWindowFocus: false,
   })
   const isReady = query.data !== undefined
-  useEffect(() => {
-    setLive([])
-    if (!isFollowing || !isReady || typeof EventSource === 'undefined') return
-    const stream = new EventSource(logStreamUrl(id, filters))
-    let waiting: LogRecord[] = []
-    let timer: ReturnType<typeof setTimeout> | undefined
-    stream.addEventListener('log', (message) => {
-      waiting.push(JSON.parse((message as MessageEvent<string>).data) as LogRecord)
-      timer ??= setTimeout(() => {
-        timer = undefined
-        const fresh = waiting
-        waiting = []
-        setLive((known) => [...known, ...fresh].slice(-KEPT))
-      }, 200)
-    })
-    stream.onopen = () => setBroken(false)
-    stream.onerror = () => setBroken(true)
-    return () => {
-      clearTimeout(timer)
-      stream.close()
-    }
-  }, [id, filters, isFollowing, isReady])
+  const again = useCallback(() => void queryClient.resetQueries({ queryKey }), [queryClient, queryKey])
+  // What one reads stays where it is: new records wait until one goes to the end, or follows again.
+  const tail = useTail(id, filters, query.data?.pages[0]?.tail ?? undefined, !isFollowing || !isAtEnd, again)
 
   const stored = useMemo(() => (query.data?.pages ?? []).flatMap((page) => page.items).reverse(), [query.data])
   const records = useMemo(() => {
-    const last = stored.slice(-PAGE).map((one) => `${one.timestamp}${one.source}${one.body}`)
-    const known = new Set(last)
-    return [...stored, ...live.filter((one) => !known.has(`${one.timestamp}${one.source}${one.body}`))]
-  }, [stored, live])
+    const known = new Set(stored.map((one) => one.id)) // what was stored while the page was read is in both
+    return [...stored, ...tail.shown.filter((one) => !known.has(one.id))]
+  }, [stored, tail.shown])
+  const count = records.length
 
   const scroller = useRef<HTMLDivElement>(null)
+  const getItemKey = useCallback((index: number) => records[index]?.id ?? index, [records])
   const virtual = useVirtualizer({
-    count: records.length,
+    count,
     getScrollElement: () => scroller.current,
-    estimateSize: () => 22,
+    estimateSize: () => LINE_PIXELS,
+    getItemKey,
     overscan: 20,
     initialRect: { width: 900, height: 500 },
   })
-  const isAtEnd = useRef(true)
-  const count = records.length
+  const isAtEndNow = isFollowing && isAtEnd
   useEffect(() => {
-    if (isFollowing && isAtEnd.current && count) virtual.scrollToIndex(count - 1, { align: 'end' })
-  }, [count, isFollowing, virtual])
+    if (isAtEndNow && count) virtual.scrollToIndex(count - 1, { align: 'end' })
+  }, [count, isAtEndNow, virtual])
+  const lastTop = useRef(0)
   const onScroll = useCallback(() => {
     const box = scroller.current
-    if (box) isAtEnd.current = box.scrollHeight - box.scrollTop - box.clientHeight < 40
+    if (!box) return
+    const isNear = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_PIXELS
+    // Only somebody goes up; going down to the end, the list gets taller under way.
+    if (isNear) setAtEnd(true)
+    else if (box.scrollTop < lastTop.current) setAtEnd(false)
+    lastTop.current = box.scrollTop
   }, [])
+  const follow = (wanted: boolean) => {
+    setFollowing(wanted)
+    setAtEnd(true)
+  }
+
+  // Older records come above; the one at the top stays there.
+  const top = useRef<{ id: string; pixels: number } | undefined>(undefined)
+  const older = () => {
+    const offset = scroller.current?.scrollTop ?? 0
+    const first = virtual.getVirtualItems().find((item) => item.end > offset)
+    top.current = first && { id: records[first.index]!.id, pixels: offset - first.start }
+    setAtEnd(false)
+    void query.fetchNextPage()
+  }
+  const oldest = stored[0]?.id
+  useLayoutEffect(() => {
+    const kept = top.current
+    if (!kept || kept.id === oldest) return
+    top.current = undefined
+    const start = virtual.measurementsCache[stored.findIndex((one) => one.id === kept.id)]?.start
+    if (scroller.current && start !== undefined) scroller.current.scrollTop = start + kept.pixels
+  }, [oldest, stored, virtual])
 
   const download = () => {
     const lines = records.map((one) => `${one.timestamp ?? ''} ${one.severity} ${one.source} ${one.body} ${JSON.stringify(one.attributes)}`)
@@ -133,11 +146,11 @@ export function LogViewer({ id, name }: { id: string; name: string }) {
           value={source ?? null}
           onChange={(value) => setSource(value as LogQuery['source'])}
         />
-        <Switch label="Follow" checked={isFollowing} onChange={(event) => setFollowing(event.currentTarget.checked)} />
+        <Switch label="Follow" checked={isFollowing} onChange={(event) => follow(event.currentTarget.checked)} />
         <Button variant="default" leftSection={<IconDownload size={14} />} onClick={download} disabled={!count}>
           Download {count.toLocaleString()}
         </Button>
-        {isFollowing && isBroken && (
+        {tail.isBroken && (
           <Text size="xs" c="var(--fg-warn)" role="status">
             The live tail is interrupted; it comes back by itself.
           </Text>
@@ -145,8 +158,13 @@ export function LogViewer({ id, name }: { id: string; name: string }) {
       </Group>
       {query.isError && <Failed error={query.error} retry={() => void query.refetch()} what="The logs cannot be read" />}
       {query.isPending && <Loading rows={10} />}
+      {isReady && query.hasNextPage && (
+        <Button variant="subtle" fullWidth loading={query.isFetchingNextPage} onClick={older}>
+          Older records
+        </Button>
+      )}
       {isReady && !count && (
-        <Empty title={q || severity || source ? 'No record fits the filters' : 'No records yet'}>
+        <Empty title={q || severity || source ? `No ${query.hasNextPage ? 'recent ' : ''}record fits the filters` : 'No records yet'}>
           {q || severity || source
             ? undefined
             : 'They come when the supervisor takes connection settings with own_logs, or sends its own by its telemetry section.'}
@@ -154,11 +172,6 @@ export function LogViewer({ id, name }: { id: string; name: string }) {
       )}
       {count > 0 && (
         <div ref={scroller} className={classes.scroller} onScroll={onScroll} tabIndex={0} role="log" aria-label={`Logs of ${name}`} aria-live="off">
-          {query.hasNextPage && (
-            <Button variant="subtle" fullWidth loading={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
-              Older records
-            </Button>
-          )}
           <div style={{ height: virtual.getTotalSize(), position: 'relative' }}>
             {virtual.getVirtualItems().map((item) => (
               <div
@@ -173,6 +186,11 @@ export function LogViewer({ id, name }: { id: string; name: string }) {
             ))}
           </div>
         </div>
+      )}
+      {tail.held.length > 0 && (
+        <Button variant="light" fullWidth leftSection={<IconArrowDown size={14} />} onClick={() => follow(true)}>
+          {tail.held.length > MOST ? `More than ${MOST.toLocaleString()}` : tail.held.length.toLocaleString()} new: follow them
+        </Button>
       )}
     </>
   )

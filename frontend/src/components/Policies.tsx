@@ -1,4 +1,4 @@
-import { Alert, Button, Group, Modal, NumberInput, SegmentedControl, Stack, Table, TagsInput, Text, TextInput } from '@mantine/core'
+import { Alert, Button, Group, NumberInput, SegmentedControl, Stack, Table, TagsInput, Text, TextInput } from '@mantine/core'
 import { useDebouncedValue } from '@mantine/hooks'
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
@@ -6,6 +6,7 @@ import { type Policy, type PolicyBody, type PolicyEffect, policyApi } from '../s
 import { keys, queries } from '../services/queries'
 import { ActionButton } from './ActionButton'
 import { agents } from './counts'
+import { Dialog } from './Dialog'
 import { Labels } from './Labels'
 import { labelsOf } from './NewToken'
 import { RelativeTime } from './RelativeTime'
@@ -72,7 +73,7 @@ export function Policies() {
           <Button mt="sm" onClick={() => setEdited('new')}>
             New policy
           </Button>
-          <Modal
+          <Dialog
             opened={edited !== null}
             onClose={() => setEdited(null)}
             size="lg"
@@ -85,10 +86,10 @@ export function Policies() {
                 onDone={() => setEdited(null)}
               />
             )}
-          </Modal>
-          <Modal opened={deleted !== null} onClose={() => setDeleted(null)} title={`Delete the policy ${deleted?.name}?`}>
+          </Dialog>
+          <Dialog opened={deleted !== null} onClose={() => setDeleted(null)} title={`Delete the policy ${deleted?.name}?`}>
             {deleted && <DeletePolicy policy={deleted} onDone={() => setDeleted(null)} />}
-          </Modal>
+          </Dialog>
         </>
       )}
     </Shown>

@@ -45,21 +45,25 @@ function inUnits(seconds: number): [number, string] {
   return [Math.floor(seconds / 86_400), 'd']
 }
 
-export function exactly(at: string): string {
-  const date = new Date(at)
-  return `${date.toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'long' })} (${at})`
-}
+const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'long' }) // making one takes long
+
+export const exactly = (at: string) => `${EXACT.format(new Date(at))} (${at})`
 
 const SKEW_MILLISECONDS = 60_000 // by which the server's clock may be ahead of this one
+
+/** How long before `when` something was, or in how long it will be. */
+export function agoText(at: string, when: number): string {
+  const ahead = Date.parse(at) - when
+  return ago(at, ahead > 0 && ahead < SKEW_MILLISECONDS ? when + ahead : when)
+}
 
 /** How long ago something was, or in how long it will be; the exact time on hover. */
 export function RelativeTime({ at, never = 'never' }: { at: string | null | undefined; never?: string }) {
   const when = useNow()
   if (!at) return <span>{never}</span>
-  const ahead = Date.parse(at) - when
   return (
     <time dateTime={at} title={exactly(at)}>
-      {ago(at, ahead > 0 && ahead < SKEW_MILLISECONDS ? when + ahead : when)}
+      {agoText(at, when)}
     </time>
   )
 }

@@ -1,4 +1,4 @@
-import { Alert, Button, Group, Modal, Stack, Text } from '@mantine/core'
+import { Alert, Button, Group, Stack, Text } from '@mantine/core'
 import { IconRefresh } from '@tabler/icons-react'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
@@ -6,6 +6,7 @@ import { type Gateway, supervisorApi } from '../services/api'
 import { keys } from '../services/queries'
 import { ActionButton } from './ActionButton'
 import { whyNot } from './capabilities'
+import { Dialog } from './Dialog'
 import { Failed } from './States'
 
 const OVER = ['completed', 'failed', 'expired']
@@ -44,7 +45,7 @@ export function RestartButton({ gateway }: { gateway: Gateway }) {
       >
         Restart via Supervisor
       </ActionButton>
-      <Modal opened={isOpen} onClose={close} title={`Restart the collector of ${gateway.name}?`}>
+      <Dialog opened={isOpen} onClose={close} title={`Restart the collector of ${gateway.name}?`}>
         <Stack gap="sm">
           {!state && (
             <>
@@ -78,7 +79,7 @@ export function RestartButton({ gateway }: { gateway: Gateway }) {
             )}
           </Group>
         </Stack>
-      </Modal>
+      </Dialog>
     </>
   )
 }

@@ -4,6 +4,7 @@ import { IconAlertTriangle, IconPlugConnectedX } from '@tabler/icons-react'
 import type { UseQueryResult } from '@tanstack/react-query'
 import type { ReactNode } from 'react'
 import { ApiError } from '../services/api'
+import { RelativeTime } from './RelativeTime'
 
 export function Loading({ rows = 4, label = 'Loading' }: { rows?: number; label?: string }) {
   return (
@@ -64,7 +65,24 @@ export function Failed({ error, retry, what }: { error: unknown; retry?: () => v
   )
 }
 
-/** Content of a query, or what stands in its place. What is known stays while a refresh fails. */
+/** That what is shown could not be refreshed, and as of when it is. Without FlowGate the page's banner says so. */
+export function AsOf({ error, at }: { error: unknown; at: number }) {
+  if (!error || (error instanceof ApiError && (error.isOffline || error.status === 401))) return null
+  return (
+    <Text size="xs" c="var(--fg-warn)" role="status">
+      {at ? (
+        <>
+          As of <RelativeTime at={new Date(at).toISOString()} />, it cannot be refreshed:{' '}
+        </>
+      ) : (
+        'It cannot be told now: '
+      )}
+      {error instanceof Error ? error.message : String(error)}
+    </Text>
+  )
+}
+
+/** Content of a query, or what stands in its place. What is known stays while a refresh fails, and says so. */
 export function Shown<T>({
   query,
   children,
@@ -76,7 +94,14 @@ export function Shown<T>({
   rows?: number
   what?: string
 }) {
-  if (query.data !== undefined) return children(query.data)
+  if (query.data !== undefined) {
+    return (
+      <>
+        <AsOf error={query.error} at={query.dataUpdatedAt} />
+        {children(query.data)}
+      </>
+    )
+  }
   if (query.isError) return <Failed error={query.error} retry={() => void query.refetch()} what={what} />
   return <Loading rows={rows} />
 }

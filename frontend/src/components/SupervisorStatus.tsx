@@ -23,10 +23,10 @@ export function SupervisorStatus({ supervisor }: { supervisor: State | null }) {
   return (
     <span
       className="fg-pill"
+      data-dot
       data-tone={tone}
       title={supervisor.last_error ? `${starts}. ${supervisor.last_error}` : `Collector ${state}, ${starts}`}
     >
-      <span className="fg-dot" />
       {state}
     </span>
   )

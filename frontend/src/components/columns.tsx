@@ -1,15 +1,18 @@
-import { Link } from 'react-router'
 import { AgentStatusBadge } from './AgentStatusBadge'
 import { ConfigStateBadge } from './ConfigStateBadge'
 import type { Column } from './FleetTable'
 import { HealthIndicator } from './HealthIndicator'
 import { Labels } from './Labels'
 import { ModeBadge } from './ModeBadge'
-import { RelativeTime } from './RelativeTime'
+import { agoText } from './RelativeTime'
 import { SupervisorStatus } from './SupervisorStatus'
 
+// A list is scrolled through by the thousand: its cells are plain elements. Badges are called and not mounted, links are
+// followed by the table (`FleetRows`), time goes on for all of them at once, and the exact one is made when it is hovered.
+const timeOf = (at: string | null, now: number) => (at ? <time dateTime={at}>{agoText(at, now)}</time> : 'never')
+
 /** The host tells agents of one kind apart: where there is no room, the part before it is cut. */
-function Name({ name }: { name: string }) {
+function nameParts(name: string) {
   const at = name.indexOf('@')
   if (at < 0) return <span>{name}</span>
   return (
@@ -26,14 +29,9 @@ const name = (base: string): Column => ({
   width: 250,
   sort: 'name',
   cell: (row) => (
-    <Link
-      to={{ pathname: `${base}/${row.instance_id}`, search: globalThis.location.search }}
-      data-row-link
-      className="fg-link fg-name"
-      title={row.name}
-    >
-      <Name name={row.name} />
-    </Link>
+    <a href={`${base}/${row.instance_id}`} data-row-link className="fg-link fg-name" title={row.name}>
+      {nameParts(row.name)}
+    </a>
   ),
 })
 const status: Column = {
@@ -41,21 +39,21 @@ const status: Column = {
   title: 'Status',
   width: 96,
   sort: 'status',
-  cell: (row) => <AgentStatusBadge status={row.status} />,
+  cell: (row) => AgentStatusBadge(row),
 }
 const health: Column = {
   id: 'health',
   title: 'Health',
   width: 110,
   sort: 'health',
-  cell: (row) => <HealthIndicator health={row.health} />,
+  cell: (row) => HealthIndicator(row),
 }
 const version: Column = { id: 'version', title: 'Version', width: 84, sort: 'version', cell: (row) => row.version ?? '–' }
 const mode: Column = {
   id: 'mode',
   title: 'Mode',
   width: 108,
-  cell: (row) => <ModeBadge mode={row.management_mode} />,
+  cell: (row) => ModeBadge({ mode: row.management_mode }),
 }
 const collector: Column = {
   id: 'collector',
@@ -63,7 +61,7 @@ const collector: Column = {
   width: 108,
   cell: (row) =>
     row.management_mode === 'supervisor' ? (
-      <SupervisorStatus supervisor={row.supervisor} />
+      SupervisorStatus(row)
     ) : (
       <span title="In extension mode nothing watches the process">–</span>
     ),
@@ -72,15 +70,15 @@ const config: Column = {
   id: 'config',
   title: 'Config',
   width: 96,
-  cell: (row) => <ConfigStateBadge state={row.delivery?.state ?? null} error={row.delivery?.error} />,
+  cell: (row) => ConfigStateBadge({ state: row.delivery?.state ?? null, error: row.delivery?.error }),
 }
-const labels: Column = { id: 'labels', title: 'Labels', width: 150, cell: (row) => <Labels labels={row.labels} /> }
+const labels: Column = { id: 'labels', title: 'Labels', width: 150, cell: (row) => Labels(row) }
 const seen: Column = {
   id: 'seen',
   title: 'Last seen',
   width: 96,
   sort: 'last_seen_at',
-  cell: (row) => <RelativeTime at={row.last_seen_at} />,
+  cell: (row, now) => timeOf(row.last_seen_at, now),
 }
 const host: Column = { id: 'host', title: 'Host', width: 150, cell: (row) => row.host_name ?? '–' }
 const first: Column = {
@@ -88,7 +86,7 @@ const first: Column = {
   title: 'First seen',
   width: 110,
   sort: 'first_seen_at',
-  cell: (row) => <RelativeTime at={row.first_seen_at} />,
+  cell: (row, now) => timeOf(row.first_seen_at, now),
 }
 const starts: Column = {
   id: 'starts',

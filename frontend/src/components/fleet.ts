@@ -3,7 +3,8 @@ import { keepPreviousData, type InfiniteData, useInfiniteQuery, useQueryClient }
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { useSearchParams } from 'react-router'
 import { agentApi, type FleetQuery, type GatewayPage, type SupervisedAgent, type SupervisedPage, supervisorApi } from '../services/api'
-import { useFleetEvents, withRows } from '../services/live'
+import { useFleetEvents } from '../services/live'
+import { withRows } from '../services/patches'
 import { keys, POLL_MILLISECONDS } from '../services/queries'
 
 export const PAGE_SIZE = 100
@@ -81,6 +82,8 @@ export interface FleetList {
   /** Whether the server's list is another one by now: agents came, went or changed places. */
   isOutdated: boolean
   reload: () => void
+  /** Why it could not be refreshed, and as of when it is. */
+  stale: { error: unknown; at: number } | null
   /** Tell which row is the first visible one: its page is polled, and further pages are loaded. */
   show: (first: number, last: number) => void
   query: ReturnType<typeof useFleetQuery>
@@ -105,8 +108,17 @@ export function useFleet(filters: Filters): FleetList {
   const query = useFleetQuery(filters)
   const key = JSON.stringify(filters)
   const [outdated, setOutdated] = useState('')
+  const [stale, setStale] = useState<FleetList['stale']>(null)
+  const freshAt = useRef(Date.now())
   const visible = useRef(0)
-  const rows = useMemo(() => query.data?.pages.flatMap((page) => page.items) ?? [], [query.data])
+  const rows = useMemo(() => {
+    // A row that moves while one pages through, such as by the time it was seen, is on two pages.
+    const byId = new Map<string, SupervisedAgent>()
+    for (const row of query.data?.pages.flatMap((page) => page.items) ?? []) {
+      if (!byId.has(row.instance_id)) byId.set(row.instance_id, row)
+    }
+    return [...byId.values()]
+  }, [query.data])
   const isPlaceholder = query.isPlaceholderData
 
   useEffect(() => {
@@ -119,15 +131,17 @@ export function useFleet(filters: Filters): FleetList {
       const cursor = known.pageParams[number]
       const page = await supervisorApi
         .listFleet({ ...(JSON.parse(key) as Filters), limit: PAGE_SIZE, ...(cursor ? { cursor } : {}) })
-        .catch(() => undefined) // the banner of the page says so
+        .catch((error: unknown) => setStale({ error, at: freshAt.current }))
       if (!page) return
+      freshAt.current = Date.now()
+      setStale(null)
       const fresh = new Map(page.items.map((row) => [row.instance_id, row]))
       const shown = known.pages[number]!
       const isSame =
         page.items.length === shown.items.length &&
         page.items.every((row, index) => row.instance_id === shown.items[index]?.instance_id)
-      // At the top of the list there is nothing to lose one's place in.
-      if (!isSame && known.pages.length === 1 && visible.current === 0) {
+      // In an empty list nobody reads.
+      if (!isSame && known.pages[0]?.items.length === 0) {
         queryClient.setQueryData(queryKey, { pages: [page], pageParams: [''] })
         return
       }
@@ -154,7 +168,7 @@ export function useFleet(filters: Filters): FleetList {
           soon.current = undefined
           const queryKey = [...keys.agents, JSON.parse(key) as Filters]
           const known = queryClient.getQueryData<InfiniteData<SupervisedPage>>(queryKey)
-          if (known && known.pages.length === 1 && visible.current === 0) {
+          if (known?.pages[0]?.items.length === 0) {
             void queryClient.invalidateQueries({ queryKey })
           } else setOutdated(key)
         }, 1500)
@@ -175,6 +189,11 @@ export function useFleet(filters: Filters): FleetList {
     setOutdated('')
     void queryClient.resetQueries({ queryKey: [...keys.agents, JSON.parse(key)] })
   }, [queryClient, key])
+  const loaded = isPlaceholder ? 0 : query.data?.pages.length
+  useEffect(() => {
+    freshAt.current = Date.now()
+    setStale(null)
+  }, [key, loaded])
   const last = query.data?.pages.at(-1)
   return {
     rows,
@@ -182,6 +201,7 @@ export function useFleet(filters: Filters): FleetList {
     partial: last?.partial ?? [],
     isOutdated: outdated === key,
     reload,
+    stale,
     show,
     query,
   }

@@ -24,54 +24,29 @@ interface Props {
 
 let number = 0
 
-/** Monaco in a box: YAML with completion, problems at their lines, and another text beside it. */
+/**
+ * Monaco in a box: YAML with completion, problems at their lines, and another text beside it.
+ *
+ * The text outlives the editors that show it, and with it what can be undone and where one was.
+ */
 export default function MonacoBox({ initial, replacement, onChange, original, height, label, problems, available, onMarkers, reveal }: Props) {
   const box = useRef<HTMLDivElement>(null)
   const editor = useRef<monaco.editor.ICodeEditor>(undefined)
   const model = useRef<monaco.editor.ITextModel>(undefined)
+  const beside = useRef<monaco.editor.ITextModel>(undefined)
+  const closeEditor = useRef(() => {})
+  const view = useRef<monaco.editor.ICodeEditorViewState>(null)
   const callbacks = useRef({ onChange, onMarkers })
   callbacks.current = { onChange, onMarkers }
+  const latest = useRef(original)
+  latest.current = original
   const first = useRef(initial)
   const scheme = useComputedColorScheme('light')
   const isDiff = original !== undefined
 
   useEffect(() => {
-    const known = model.current?.getValue() ?? first.current
-    const own = monaco.editor.createModel(known, 'yaml', monaco.Uri.parse(`file:///collector-${++number}.yaml`))
+    const own = monaco.editor.createModel(first.current, 'yaml', monaco.Uri.parse(`file:///collector-${++number}.yaml`))
     model.current = own
-    const options: monaco.editor.IStandaloneEditorConstructionOptions = {
-      automaticLayout: true,
-      minimap: { enabled: false },
-      fontSize: 13,
-      scrollBeyondLastLine: false,
-      wordBasedSuggestions: 'off',
-      quickSuggestions: { other: true, comments: false, strings: true },
-      tabSize: 2,
-      ariaLabel: label,
-      fixedOverflowWidgets: true,
-    }
-    let dispose: () => void
-    if (original === undefined) {
-      const plain = monaco.editor.create(box.current!, { ...options, model: own })
-      editor.current = plain
-      dispose = () => plain.dispose()
-    } else {
-      const left = monaco.editor.createModel(original, 'yaml', monaco.Uri.parse(`file:///effective-${number}.yaml`))
-      const diff = monaco.editor.createDiffEditor(box.current!, {
-        ...options,
-        originalEditable: false,
-        renderSideBySide: true,
-        hideUnchangedRegions: { enabled: true },
-        originalAriaLabel: 'Effective configuration',
-        modifiedAriaLabel: label,
-      })
-      diff.setModel({ original: left, modified: own })
-      editor.current = diff.getModifiedEditor()
-      dispose = () => {
-        diff.dispose()
-        left.dispose()
-      }
-    }
     const changed = own.onDidChangeContent(() => callbacks.current.onChange(own.getValue()))
     const marked = monaco.editor.onDidChangeMarkers((uris) => {
       if (!uris.some((uri) => uri.toString() === own.uri.toString())) return
@@ -90,15 +65,71 @@ export default function MonacoBox({ initial, replacement, onChange, original, he
     })
     return () => {
       first.current = own.getValue()
+      closeEditor.current() // an editor must not outlive its text
       changed.dispose()
       marked.dispose()
-      dispose()
       own.dispose()
       model.current = undefined
     }
-    // biome-ignore lint: another comparison text is another editor
-  }, [isDiff, original, label])
+  }, [])
 
+  useEffect(() => {
+    const own = model.current
+    if (!own) return
+    const options: monaco.editor.IStandaloneEditorConstructionOptions = {
+      automaticLayout: true,
+      minimap: { enabled: false },
+      fontSize: 13,
+      scrollBeyondLastLine: false,
+      wordBasedSuggestions: 'off',
+      quickSuggestions: { other: true, comments: false, strings: true },
+      tabSize: 2,
+      ariaLabel: label,
+      fixedOverflowWidgets: true,
+    }
+    let dispose: () => void
+    if (isDiff) {
+      const left = monaco.editor.createModel(latest.current ?? '', 'yaml', monaco.Uri.parse(`file:///beside-${++number}.yaml`))
+      const diff = monaco.editor.createDiffEditor(box.current!, {
+        ...options,
+        originalEditable: false,
+        renderSideBySide: true,
+        hideUnchangedRegions: { enabled: true },
+        originalAriaLabel: 'Beside it, for comparison',
+        modifiedAriaLabel: label,
+      })
+      diff.setModel({ original: left, modified: own })
+      beside.current = left
+      editor.current = diff.getModifiedEditor()
+      dispose = () => {
+        diff.dispose()
+        left.dispose()
+        beside.current = undefined
+      }
+    } else {
+      const plain = monaco.editor.create(box.current!, { ...options, model: own })
+      editor.current = plain
+      dispose = () => plain.dispose()
+    }
+    if (view.current) editor.current.restoreViewState(view.current)
+    // Escape closes Monaco's suggestions; a dialog around them would take it too.
+    editor.current
+      .getDomNode()
+      ?.querySelectorAll('textarea, .native-edit-context')
+      .forEach((field) => field.setAttribute('data-mantine-stop-propagation', 'true'))
+    let isOpen = true
+    closeEditor.current = () => {
+      if (!isOpen) return
+      isOpen = false
+      view.current = editor.current?.saveViewState() ?? null
+      dispose()
+    }
+    return () => closeEditor.current()
+  }, [isDiff, label])
+
+  useEffect(() => {
+    if (original !== undefined && beside.current?.getValue() !== original) beside.current?.setValue(original)
+  }, [original])
   useEffect(() => {
     const known = model.current
     if (!replacement || !known || known.getValue() === replacement.text) return
@@ -121,7 +152,7 @@ export default function MonacoBox({ initial, replacement, onChange, original, he
         endColumn: one.endColumn,
       })),
     )
-  }, [problems, isDiff, original])
+  }, [problems])
   useEffect(() => {
     if (!reveal || !editor.current) return
     editor.current.revealLineInCenter(reveal.line)

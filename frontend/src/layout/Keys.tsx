@@ -1,10 +1,12 @@
-import { Kbd, Modal, Table } from '@mantine/core'
+import { Kbd, Table, Text } from '@mantine/core'
+import { Link } from 'react-router'
+import { Dialog } from '../components/Dialog'
 import { PLACES } from './shortcuts'
 
 /** Every key that does something. */
 export default function Keys({ onClose }: { onClose: () => void }) {
   return (
-    <Modal opened onClose={onClose} title="Keyboard">
+    <Dialog opened onClose={onClose} title="Keyboard">
       <Table>
         <Table.Tbody>
           {PLACES.map(([key, , title]) => (
@@ -31,6 +33,10 @@ export default function Keys({ onClose }: { onClose: () => void }) {
           ))}
         </Table.Tbody>
       </Table>
-    </Modal>
+      <Text size="xs" c="dimmed" mt="sm">
+        Keys that work by themselves are switched off in <Link to="/settings" onClick={onClose}>Settings</Link>. In the editor Ctrl+M
+        (on a Mac ⌃⇧M) lets Tab leave it, and again lets Tab indent.
+      </Text>
+    </Dialog>
   )
 }

@@ -3,7 +3,7 @@ import userEvent from '@testing-library/user-event'
 import { HttpResponse, http } from 'msw'
 import { expect, it } from 'vitest'
 import { visit } from '../testing/render'
-import { problem, server } from '../testing/server'
+import { fleet, problem, server } from '../testing/server'
 import { openStreams, streamOf } from '../testing/streams'
 
 const live = {
@@ -52,6 +52,35 @@ it('goes places by keys, and lists the keys', async () => {
   await waitFor(() => expect(router.state.location.pathname).toBe('/agents'))
   await userEvent.keyboard('?')
   expect(await screen.findByText('Row by row, Enter opens')).toBeInTheDocument()
+})
+
+it('leaves single keys alone behind a dialog, and where they are switched off', async () => {
+  const { router } = visit(`/agents/${fleet[0]!.instance_id}/logs`)
+  server.use(http.get('*/api/v1/supervisor/agents/:id/logs', () => HttpResponse.json({ items: [], next_cursor: null, tail: null })))
+  const logs = await screen.findByRole('textbox', { name: 'Search logs' })
+  await userEvent.keyboard('gs?')
+  expect(router.state.location.pathname).toContain('/logs')
+  expect(screen.queryByText('Row by row, Enter opens')).not.toBeInTheDocument()
+  await userEvent.keyboard('/')
+  expect(logs).toHaveFocus() // of the dialog, not of the list behind it
+  await router.navigate('/settings')
+  await userEvent.click(await screen.findByRole('switch', { name: /Keys that work by themselves/ }))
+  await userEvent.keyboard('ga')
+  expect(router.state.location.pathname).toBe('/settings')
+  await userEvent.click(screen.getByRole('switch', { name: /Keys that work by themselves/ }))
+  await userEvent.keyboard('ga')
+  await waitFor(() => expect(router.state.location.pathname).toBe('/agents'))
+})
+
+it('closes by Escape what is on top, one at a time', async () => {
+  const { router } = visit(`/agents/${fleet[0]!.instance_id}`)
+  await userEvent.click(await screen.findByRole('button', { name: /Restart via Supervisor/ }))
+  expect(await screen.findByText(/stops this one collector/)).toBeInTheDocument()
+  await userEvent.keyboard('{Escape}')
+  await waitFor(() => expect(screen.queryByText(/stops this one collector/)).not.toBeInTheDocument())
+  expect(screen.getByRole('button', { name: /Restart via Supervisor/ })).toBeInTheDocument()
+  await userEvent.keyboard('{Escape}')
+  await waitFor(() => expect(router.state.location.pathname).toBe('/agents'))
 })
 
 it('keeps the page and what was typed when the session ends', async () => {

@@ -151,8 +151,7 @@ const WORDS = {
 function LiveMark() {
   const [word, title, tone] = WORDS[useLiveState()]
   return (
-    <span className="fg-pill" data-tone={tone} title={title} role="status">
-      <span className="fg-dot" />
+    <span className="fg-pill" data-dot data-tone={tone} title={title} role="status">
       {word}
     </span>
   )

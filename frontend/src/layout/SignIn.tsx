@@ -1,6 +1,7 @@
-import { Box, Button, Center, Code, Modal, Paper, PasswordInput, Stack, Text, Title } from '@mantine/core'
+import { Box, Button, Center, Code, Paper, PasswordInput, Stack, Text, Title } from '@mantine/core'
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
+import { Dialog } from '../components/Dialog'
 import { Failed } from '../components/States'
 import { sessionApi } from '../services/api'
 import { keys } from '../services/queries'
@@ -71,7 +72,7 @@ export default function SignInPage() {
 /** Over the page, when its session has ended. */
 export function SessionEnded() {
   return (
-    <Modal
+    <Dialog
       opened
       onClose={() => {}}
       withCloseButton={false}
@@ -79,6 +80,6 @@ export function SessionEnded() {
       title="Your session has ended. Sign in to go on; nothing on the page is lost."
     >
       <SignInForm />
-    </Modal>
+    </Dialog>
   )
 }

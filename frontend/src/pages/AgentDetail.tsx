@@ -12,6 +12,7 @@ import { AgentVersionView } from '../components/AgentVersionView'
 import { whyNot } from '../components/capabilities'
 import { DeliveryHistory } from '../components/DeliveryHistory'
 import { Diagnosis } from '../components/Diagnosis'
+import { useTopmost } from '../components/Dialog'
 import { HealthIndicator } from '../components/HealthIndicator'
 import { LogViewer } from '../components/LogViewer'
 import { ModeBadge } from '../components/ModeBadge'
@@ -49,10 +50,12 @@ export default function AgentDetail({ list }: { list: string }) {
   }, [name])
   const shown = TABS.find(([key]) => key === tab)?.[0] ?? 'overview'
   const close = () => void navigate({ pathname: list, search })
+  const isTopmost = useTopmost(true)
   return (
     <Drawer
       opened
       onClose={close}
+      closeOnEscape={isTopmost}
       position="right"
       size="min(1080px, 94vw)"
       title={
@@ -84,7 +87,7 @@ export default function AgentDetail({ list }: { list: string }) {
               </Tabs.List>
               <Tabs.Panel value={shown}>
                 <Suspense fallback={<Loading />}>
-                  <Content tab={shown} gateway={gateway} />
+                  <Content tab={shown} gateway={gateway} onRemoved={close} />
                 </Suspense>
               </Tabs.Panel>
             </Tabs>
@@ -140,10 +143,10 @@ function Heading({ gateway, toLogs }: { gateway: Gateway; toLogs: () => void }) 
   )
 }
 
-function Content({ tab, gateway }: { tab: Tab; gateway: Gateway }) {
+function Content({ tab, gateway, onRemoved }: { tab: Tab; gateway: Gateway; onRemoved: () => void }) {
   switch (tab) {
     case 'overview':
-      return <AgentOverview gateway={gateway} />
+      return <AgentOverview gateway={gateway} onRemoved={onRemoved} />
     case 'config':
       return <Configuration gateway={gateway} />
     case 'pipelines':

@@ -196,6 +196,41 @@ describe('an agent', () => {
     expect(ordered).toBe(1)
   })
 
+  it('shows what it says of itself', async () => {
+    for (const one of fleet.slice(0, 2)) {
+      const { unmount } = visit(`/agents/${one.instance_id}`)
+      const section = await screen.findByRole('region', { name: 'Description' })
+      expect(await within(section).findByText('deployment.environment')).toBeInTheDocument()
+      expect(within(section).getByText('prod')).toBeInTheDocument()
+      unmount()
+    }
+  })
+
+  it('is removed when it is away, after it was asked, and never while it is there', async () => {
+    const removed: string[] = []
+    server.use(
+      http.delete('*/api/v1/gateways/:id', ({ params }) => {
+        removed.push(String(params.id))
+        return removed.length === 1 ? problem(409, 'It is connected again.') : new HttpResponse(null, { status: 204 })
+      }),
+    )
+    const { unmount } = visit(`/agents/${fleet[0]!.instance_id}`)
+    expect(await screen.findByRole('button', { name: /Remove…/ })).toHaveAccessibleDescription(/stop its agent first/)
+    unmount()
+    const { router } = visit(`/agents/${fleet[2]!.instance_id}?q=edge`)
+    await userEvent.click(await screen.findByRole('button', { name: 'Remove…' }))
+    expect(removed).toEqual([])
+    const remove = await screen.findByRole('button', { name: 'Remove 1 agent' })
+    await userEvent.click(remove)
+    expect(await screen.findByText('It is connected again.')).toBeInTheDocument()
+    server.use(http.get('*/api/v1/ui/agents', () => page(fleet.slice(0, 2))))
+    await userEvent.click(remove)
+    await waitFor(() => expect(router.state.location.pathname).toBe('/agents'))
+    expect(router.state.location.search).toBe('?q=edge')
+    await waitFor(() => expect(screen.queryByRole('row', { name: /edge-3/ })).not.toBeInTheDocument())
+    expect(removed).toEqual([fleet[2]!.gateway_id, fleet[2]!.gateway_id])
+  })
+
   it('that is not there says so', async () => {
     visit('/agents/unknown')
     expect(await screen.findByText(/There is no such gateway/)).toBeInTheDocument()

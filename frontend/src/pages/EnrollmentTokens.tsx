@@ -1,7 +1,8 @@
-import { Alert, Button, Group, Modal, Paper, Stack, Table } from '@mantine/core'
+import { Alert, Button, Group, Paper, Stack, Table } from '@mantine/core'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import { ActionButton } from '../components/ActionButton'
+import { Dialog } from '../components/Dialog'
 import { Labels } from '../components/Labels'
 import { NewToken } from '../components/NewToken'
 import { Page } from '../components/Page'
@@ -87,12 +88,12 @@ export default function EnrollmentTokens() {
           )
         }
       </Shown>
-      <Modal opened={isMaking} onClose={() => setMaking(false)} title="New enrollment token">
+      <Dialog opened={isMaking} onClose={() => setMaking(false)} title="New enrollment token">
         {isMaking && <NewToken />}
-      </Modal>
-      <Modal opened={revoked !== null} onClose={() => setRevoked(null)} title={`Revoke ${revoked?.name}?`}>
+      </Dialog>
+      <Dialog opened={revoked !== null} onClose={() => setRevoked(null)} title={`Revoke ${revoked?.name}?`}>
         {revoked && <Revoke token={revoked} onDone={() => setRevoked(null)} />}
-      </Modal>
+      </Dialog>
     </Page>
   )
 }

@@ -39,7 +39,7 @@ export default function Events() {
   }, [fresh, query.data, domain])
   const shown = frozen ?? all
   const waiting = frozen ? all.filter((event) => (event.occurred_at ?? '') > (frozen[0]?.occurred_at ?? '')).length : 0
-  const names = useNames(shown.slice(0, 60))
+  const names = useNames(shown)
   const found = useMemo(() => {
     const wanted = text.trim().toLowerCase()
     if (!wanted) return shown

@@ -1,11 +1,12 @@
-import { Alert, Button, Grid, Group, Modal, Paper, ScrollArea, Stack, Table, Text, Title } from '@mantine/core'
+import { Alert, Button, Grid, Group, Paper, Stack, Text, Title } from '@mantine/core'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import { Link, useParams } from 'react-router'
 import { ActionButton } from '../components/ActionButton'
+import { Dialog } from '../components/Dialog'
 import { actionText, OperationBar } from '../components/OperationBar'
+import { OperationTargets } from '../components/OperationTargets'
 import { Page } from '../components/Page'
-import { RelativeTime } from '../components/RelativeTime'
 import { Empty, Failed, Shown } from '../components/States'
 import { type Operation, operationApi } from '../services/api'
 import { keys, queries } from '../services/queries'
@@ -64,18 +65,18 @@ function OneOperation({ id }: { id: string }) {
   )
 }
 
-const TONES = { waiting: 'calm', running: 'blue', succeeded: 'good', failed: 'bad', skipped: 'warn' } as const
-const ORDER = ['failed', 'running', 'waiting', 'skipped', 'succeeded']
-
 function Progress({ operation }: { operation: Operation }) {
   const queryClient = useQueryClient()
   const [isAsking, setAsking] = useState(false)
   const stop = useMutation({
     mutationFn: () => operationApi.cancel(operation.operation_id ?? ''),
     onSuccess: () => setAsking(false),
-    onSettled: () => queryClient.invalidateQueries({ queryKey: keys.operations }),
+    onSettled: () =>
+      Promise.all([
+        queryClient.invalidateQueries({ queryKey: keys.operations }),
+        queryClient.invalidateQueries({ queryKey: keys.operation(operation.operation_id ?? '') }),
+      ]),
   })
-  const targets = [...operation.targets].sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state))
   const isEnded = operation.state !== 'running'
   return (
     <Stack gap="sm">
@@ -98,40 +99,8 @@ function Progress({ operation }: { operation: Operation }) {
         {operation.stop_on_failure ? 'begins nothing more after a failure' : 'goes on after failures'}
         {operation.config_hash && ` · configuration ${operation.config_hash.slice(0, 12)}`}
       </Text>
-      <ScrollArea.Autosize mah="60vh" tabIndex={0}>
-        <Table aria-label="Agents of the operation">
-          <Table.Thead>
-            <Table.Tr>
-              <Table.Th>Agent</Table.Th>
-              <Table.Th>Outcome</Table.Th>
-              <Table.Th>Why</Table.Th>
-              <Table.Th>When</Table.Th>
-            </Table.Tr>
-          </Table.Thead>
-          <Table.Tbody>
-            {targets.slice(0, 500).map((target) => (
-              <Table.Tr key={target.instance_id}>
-                <Table.Td>
-                  <Link to={`/agents/${target.instance_id}`} className="fg-link">
-                    {target.name}
-                  </Link>
-                </Table.Td>
-                <Table.Td>
-                  <span className="fg-pill" data-tone={TONES[target.state]}>
-                    {target.state === 'skipped' ? 'left out' : target.state}
-                  </span>
-                </Table.Td>
-                <Table.Td>{target.reason}</Table.Td>
-                <Table.Td>
-                  <RelativeTime at={target.updated_at} never="–" />
-                </Table.Td>
-              </Table.Tr>
-            ))}
-          </Table.Tbody>
-        </Table>
-        {targets.length > 500 && <Text size="xs">The first 500 of {targets.length.toLocaleString()} are shown.</Text>}
-      </ScrollArea.Autosize>
-      <Modal opened={isAsking} onClose={() => setAsking(false)} title="Stop this operation?">
+      <OperationTargets operation={operation} />
+      <Dialog opened={isAsking} onClose={() => setAsking(false)} title="Stop this operation?">
         <Stack>
           <Alert color="orange">
             {operation.waiting.toLocaleString()} agents that wait are not begun. {operation.running.toLocaleString()} under way
@@ -147,7 +116,7 @@ function Progress({ operation }: { operation: Operation }) {
             </Button>
           </Group>
         </Stack>
-      </Modal>
+      </Dialog>
     </Stack>
   )
 }

@@ -1,6 +1,6 @@
 import { Button, Grid, Group, Paper, Stack, Text, Title } from '@mantine/core'
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
-import { type ReactNode, useMemo } from 'react'
+import type { ReactNode } from 'react'
 import { Link } from 'react-router'
 import { CountBars } from '../components/CountBars'
 import { EventTimeline } from '../components/EventTimeline'
@@ -9,13 +9,13 @@ import { OperationBar } from '../components/OperationBar'
 import { Page } from '../components/Page'
 import { RelativeTime } from '../components/RelativeTime'
 import { Empty, Shown } from '../components/States'
-import { eventApi, type SupervisedAgent, supervisorApi } from '../services/api'
+import { eventApi, type FleetEvent, type SupervisedAgent, supervisorApi } from '../services/api'
 import { keys, POLL_MILLISECONDS, queries } from '../services/queries'
 
 const HOUR = 3_600_000
 const SHOWN = 8
-const COUNTED = 1000 // events of an hour, at most
-const LATEST = 14 // of these are shown
+const NONE: FleetEvent[] = []
+const LATEST = 14 // events that are shown
 
 /** The whole fleet at a glance: how many are how, what needs somebody, what happened lately. */
 export default function Overview() {
@@ -195,11 +195,10 @@ function Operations() {
 function LastHour() {
   const query = useQuery({
     queryKey: [...keys.recent, 'last hour'],
-    queryFn: () => eventApi.recent({ limit: COUNTED, since: new Date(Date.now() - HOUR).toISOString() }),
+    queryFn: () => eventApi.counted({ limit: LATEST, since: new Date(Date.now() - HOUR).toISOString() }),
     refetchInterval: 2 * POLL_MILLISECONDS,
   })
-  const events = useMemo(() => (query.data ?? []).slice(0, LATEST), [query.data])
-  const names = useNames(events)
+  const names = useNames(query.data?.items ?? NONE)
   return (
     <Section
       title="The last hour"
@@ -210,18 +209,16 @@ function LastHour() {
       }
     >
       <Shown query={query} what="Events cannot be read">
-        {(all) =>
-          all.length ? (
+        {({ items, total }) =>
+          items.length ? (
             <>
               <Text size="xs" c="dimmed" mb={4}>
-                {all.length === COUNTED && 'More than '}
-                {all.length === 1 ? '1 change' : `${all.length.toLocaleString()} changes`}
+                {total === 1 ? '1 change' : `${total.toLocaleString()} changes`}
               </Text>
-              <EventTimeline events={events} names={names} />
-              {all.length > LATEST && (
+              <EventTimeline events={items} names={names} />
+              {total > items.length && (
                 <Link to="/events" className="fg-more">
-                  and {all.length === COUNTED && 'at least '}
-                  {(all.length - LATEST).toLocaleString()} more
+                  and {(total - items.length).toLocaleString()} more
                 </Link>
               )}
             </>

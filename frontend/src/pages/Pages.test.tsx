@@ -117,11 +117,18 @@ describe('overview', () => {
   })
   it('says how many changes of the last hour are not shown', async () => {
     const at = new Date().toISOString()
-    const items = Array.from({ length: 20 }, (_, number) => ({ event: 'agent.connected', event_id: `e${number}`, instance_id: 'i', occurred_at: at }))
-    server.use(http.get('*/api/v1/events/recent', () => HttpResponse.json({ items })))
+    const items = Array.from({ length: 14 }, (_, number) => ({ event: 'agent.connected', event_id: `e${number}`, instance_id: 'i', occurred_at: at }))
+    const asked: string[] = []
+    server.use(
+      http.get('*/api/v1/events/recent', ({ request }) => {
+        asked.push(new URL(request.url).searchParams.get('limit') ?? '')
+        return HttpResponse.json({ items, total: 25_000 })
+      }),
+    )
     visit('/')
-    expect(await screen.findByRole('link', { name: 'and 6 more' })).toHaveAttribute('href', '/events')
-    expect(screen.getByText('20 changes')).toBeInTheDocument()
+    expect(await screen.findByRole('link', { name: 'and 24,986 more' })).toHaveAttribute('href', '/events')
+    expect(screen.getByText('25,000 changes')).toBeInTheDocument()
+    expect(asked).toEqual(['14'])
   })
 })
 

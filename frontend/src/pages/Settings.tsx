@@ -1,8 +1,9 @@
-import { Anchor, Paper, SegmentedControl, SimpleGrid, Stack, Text, Title, useMantineColorScheme } from '@mantine/core'
+import { Anchor, Paper, SegmentedControl, SimpleGrid, Stack, Switch, Text, Title, useMantineColorScheme } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import { Facts } from '../components/Facts'
 import { Page } from '../components/Page'
 import { Policies } from '../components/Policies'
+import { useShortcuts } from '../components/preferences'
 import { RelativeTime } from '../components/RelativeTime'
 import { Shown } from '../components/States'
 import { queries } from '../services/queries'
@@ -10,6 +11,7 @@ import { queries } from '../services/queries'
 /** How this browser shows things, what this FlowGate is, and what agents are offered. */
 export default function Settings() {
   const { colorScheme, setColorScheme } = useMantineColorScheme()
+  const [hasShortcuts, setShortcuts] = useShortcuts()
   const about = useQuery(queries.about)
   const session = useQuery(queries.session)
   return (
@@ -29,6 +31,12 @@ export default function Settings() {
                 { value: 'light', label: 'Light' },
                 { value: 'dark', label: 'Dark' },
               ]}
+            />
+            <Switch
+              label="Keys that work by themselves"
+              description="g and a letter, /, d and ?; “?” lists them"
+              checked={hasShortcuts}
+              onChange={(event) => setShortcuts(event.currentTarget.checked)}
             />
             <Facts
               items={[

@@ -6,7 +6,7 @@ import { supervisorColumns, supervisorDefault } from '../components/columns'
 import { CRASH_LOOP } from '../components/fleet'
 import { FleetList } from '../components/FleetList'
 import { Page } from '../components/Page'
-import { Empty } from '../components/States'
+import { AsOf, Empty } from '../components/States'
 import { TONES } from '../components/SupervisorStatus'
 import { supervisorApi } from '../services/api'
 import { POLL_MILLISECONDS, queries } from '../services/queries'
@@ -50,7 +50,7 @@ const total = (query: Parameters<typeof supervisorApi.listAgents>[0]) =>
 function Dashboard() {
   const [, setParams] = useSearchParams()
   const { data: summary } = useQuery(queries.summary)
-  const { data: counts } = useQuery({
+  const query = useQuery({
     queryKey: ['supervised', 'counts'],
     queryFn: async () => {
       const [all, unhealthy, online, stale, offline] = await Promise.all([
@@ -64,6 +64,7 @@ function Dashboard() {
     },
     refetchInterval: POLL_MILLISECONDS,
   })
+  const counts = query.data
   const states = summary?.by_config_state
   const loops = summary?.supervisors?.crash_looping
   const collectors = Object.entries(summary?.supervisors?.by_collector_state ?? {}).filter(([, number]) => number > 0)
@@ -76,6 +77,8 @@ function Dashboard() {
     ['Offline', counts?.offline, 'calm', { status: 'offline' }],
   ]
   return (
+    <>
+    <AsOf error={query.error} at={query.dataUpdatedAt} />
     <SimpleGrid cols={{ base: 2, sm: 4, lg: 8 }} spacing="xs">
       {cards.map(([title, number, tone, query]) => (
         <UnstyledButton key={title} onClick={() => setParams(query)}>
@@ -84,7 +87,7 @@ function Dashboard() {
               {title}
             </Text>
             <Text size="xl" fw={700} style={{ color: `var(--fg-${tone})` }}>
-              {number?.toLocaleString() ?? '…'}
+              {number?.toLocaleString() ?? (query.isError ? '–' : '…')}
             </Text>
           </Paper>
         </UnstyledButton>
@@ -127,5 +130,6 @@ function Dashboard() {
         </Group>
       </Paper>
     </SimpleGrid>
+    </>
   )
 }

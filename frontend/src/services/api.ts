@@ -127,6 +127,7 @@ export const agentApi = {
   get: (id: string) => got(client.GET('/api/v1/gateways/{gateway_id}', of(id))),
   health: (id: string) => got(client.GET('/api/v1/gateways/{gateway_id}/health', of(id))),
   version: (id: string) => got(client.GET('/api/v1/gateways/{gateway_id}/version', of(id))),
+  description: (id: string) => got(client.GET('/api/v1/gateways/{gateway_id}/description', of(id))),
   config: (id: string) => got(client.GET('/api/v1/gateways/{gateway_id}/config', of(id))),
   history: async (id: string) =>
     (await got(client.GET('/api/v1/gateways/{gateway_id}/config/history', of(id)))).items,
@@ -176,17 +177,40 @@ export const supervisorApi = {
     got(client.GET('/api/v1/commands/{command_id}', { params: { path: { command_id: id } } })),
 }
 
-export const eventApi = {
-  recent: async (query: NonNullable<operations['listRecentEvents']['parameters']['query']>) =>
-    (await got(client.GET('/api/v1/events/recent', { params: { query } }))).items as FleetEvent[],
+type RecentQuery = NonNullable<operations['listRecentEvents']['parameters']['query']>
+
+export const configApi = {
+  /** What a push of this text would be refused for. */
+  validate: async (config: string) => (await got(client.POST('/api/v1/configs/validate', { body: { config } }))).errors,
 }
+
+export const eventApi = {
+  recent: async (query: RecentQuery) => (await eventApi.counted(query)).items,
+  /** The latest ones, and with `since` how many there have been since then. */
+  counted: async (query: RecentQuery) => {
+    const { items, total } = await got(client.GET('/api/v1/events/recent', { params: { query } }))
+    return { items: items as FleetEvent[], total: total ?? 0 }
+  },
+}
+
+export type TargetQuery = NonNullable<operations['listOperationTargets']['parameters']['query']>
+export type Target = Schemas['OperationTargetBody']
 
 /** The same action for many agents. */
 export const operationApi = {
   list: () => got(client.GET('/api/v1/supervisor/operations', { params: { query: { limit: 50 } } })),
+  /** Without its agents, of which there may be 10,000. */
   get: (id: string) =>
     got(
-      client.GET('/api/v1/supervisor/operations/{operation_id}', { params: { path: { operation_id: id } } }),
+      client.GET('/api/v1/supervisor/operations/{operation_id}', {
+        params: { path: { operation_id: id }, query: { targets: false } },
+      }),
+    ),
+  targets: (id: string, query: TargetQuery) =>
+    got(
+      client.GET('/api/v1/supervisor/operations/{operation_id}/targets', {
+        params: { path: { operation_id: id }, query },
+      }),
     ),
   begin: (body: NewOperation) => got(client.POST('/api/v1/supervisor/operations', { body })),
   cancel: (id: string) =>
@@ -237,8 +261,8 @@ export const metricsApi = {
     got(client.GET('/api/v1/gateways/{gateway_id}/metrics', { params: { path: { gateway_id: id }, query } })),
 }
 
-/** Where the live tail of an agent's logs is read. */
-export function logStreamUrl(id: string, query: Pick<LogQuery, 'severity' | 'source' | 'q'>): string {
+/** Where an agent's logs are read as they come, behind a place in them. */
+export function logStreamUrl(id: string, query: Pick<LogQuery, 'severity' | 'source' | 'q'> & { behind: string }): string {
   const params = new URLSearchParams()
   for (const [name, value] of Object.entries(query)) if (value) params.set(name, value)
   return `/api/v1/supervisor/agents/${encodeURIComponent(id)}/logs/stream?${params}`

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { makeAgent } from '../testing/server'
 import type { FleetEvent } from './api'
-import { applyEvents, patched } from './live'
+import { applyEvents } from './live'
+import { patched } from './patches'
 import { keys, makeQueryClient } from './queries'
 
 const row = makeAgent(1)
@@ -24,6 +25,35 @@ describe('an event leaves a row', () => {
   it('unhealthy, with the reason', () => {
     const next = patched(row, event('agent.health-changed', { healthy: false, status: 'StatusRecoverableError', last_error: 'refused' }))
     expect(next.health).toMatchObject({ state: 'unhealthy', last_error: 'refused' })
+  })
+  it('with another state of its configuration, of the latest delivery only', () => {
+    const told = (state: string, more: object = {}) => event('config.delivery-state-changed', { delivery_id: 'new', state, ...more })
+    const pending = patched(row, told('pending', { config_hash: 'abc' }))
+    expect(pending.delivery).toMatchObject({ delivery_id: 'new', state: 'pending', config_hash: 'abc', error: null })
+    const failed = patched(pending, told('failed', { previous_state: 'applying', error: 'unknown exporter' }))
+    expect(failed.delivery).toMatchObject({ state: 'failed', error: 'unknown exporter', created_at: pending.delivery!.created_at })
+    expect(patched(failed, told('superseded', { delivery_id: 'old' }))).toBe(failed)
+    expect(patched(failed, told('failed', { delivery_id: 'refused', error: 'offline' }))).toBe(failed)
+  })
+  it('with another state of its collector', () => {
+    const crashed = patched(
+      row,
+      event('supervisor.status-changed', { collector_state: 'crashed', collector_starts: 7, is_crash_looping: true, last_error: 'exit 1' }),
+    )
+    expect(crashed.supervisor).toMatchObject({
+      collector_state: 'crashed',
+      collector_starts: 7,
+      is_crash_looping: true,
+      last_error: 'exit 1',
+      last_error_at: '2026-11-02T09:00:00.000Z',
+    })
+    expect(patched(makeAgent(1, { supervisor: null }), event('supervisor.status-changed', { collector_state: 'running' })).supervisor)
+      .toMatchObject({ collector_state: 'running', collector_starts: 0, last_error_at: null })
+  })
+  it('with another mode or version', () => {
+    expect(patched(row, event('agent.capabilities-changed', { management_mode: 'extension', capabilities: ['ReportsStatus'] })))
+      .toMatchObject({ management_mode: 'extension', capabilities: ['ReportsStatus'] })
+    expect(patched(row, event('agent.description-changed', { changed: { 'service.version': '0.150.0' } })).version).toBe('0.150.0')
   })
   it('as it is when it is about another one or says nothing that is shown', () => {
     expect(patched(makeAgent(2), event('agent.disconnected'))).toMatchObject({ status: 'online' })

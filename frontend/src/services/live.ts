@@ -4,8 +4,9 @@
  */
 import { type InfiniteData, type QueryClient, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useSyncExternalStore } from 'react'
-import type { FleetEvent, Gateway, GatewayPage } from './api'
-import { keys } from './queries'
+import type { FleetEvent, Operation, OperationSummary, SupervisedAgent, SupervisedPage } from './api'
+import { patched, withRows } from './patches'
+import { keys, queries } from './queries'
 
 export type LiveState = 'connecting' | 'live' | 'polling'
 
@@ -155,44 +156,6 @@ function open(take: (event: FleetEvent) => void, tell: (next: LiveState) => void
   }
 }
 
-/** The row as an event leaves it; the same object when the event does not say anything that it shows. */
-export function patched(row: Gateway, event: FleetEvent): Gateway {
-  if (event.instance_id !== row.instance_id && event.gateway_id !== row.gateway_id) return row
-  const at = event.occurred_at ?? row.last_seen_at
-  switch (event.event) {
-    case 'agent.connected':
-      return { ...row, status: 'online', connected_at: at, last_seen_at: at, disconnected_at: null }
-    case 'agent.disconnected': {
-      const { last_known: _, state: __, ...reported } = row.health
-      const nothing = { healthy: null, health_status: null, last_error: null, since: null }
-      const last_known = row.health.last_known ?? reported
-      return { ...row, status: 'offline', disconnected_at: at, health: { state: 'unknown', ...nothing, last_known } }
-    }
-    case 'agent.health-changed': {
-      const healthy = event.healthy === true
-      return {
-        ...row,
-        health: {
-          state: healthy ? 'healthy' : 'unhealthy',
-          healthy,
-          health_status: (event.status as string | null) ?? null,
-          last_error: (event.last_error as string | null) ?? null,
-          since: at,
-          last_known: null,
-        },
-      }
-    }
-    case 'agent.gateway-updated':
-      return {
-        ...row,
-        name: (event.name as string | null) ?? row.name,
-        labels: (event.labels as Record<string, string> | null) ?? row.labels,
-      }
-    default:
-      return row
-  }
-}
-
 /** Patches lists in place and has what an agent's own page shows asked for again. */
 export function applyEvents(queryClient: QueryClient, events: FleetEvent[]): void {
   const byAgent = new Map<string, FleetEvent[]>()
@@ -202,31 +165,29 @@ export function applyEvents(queryClient: QueryClient, events: FleetEvent[]): voi
     if (known) known.push(event)
     else byAgent.set(event.instance_id, [event])
   }
-  const change = (row: Gateway) => (byAgent.get(row.instance_id) ?? []).reduce(patched, row)
-  queryClient.setQueriesData<InfiniteData<GatewayPage>>({ queryKey: keys.agents }, (data) =>
+  const change = (row: SupervisedAgent) => (byAgent.get(row.instance_id) ?? []).reduce(patched, row)
+  queryClient.setQueriesData<InfiniteData<SupervisedPage>>({ queryKey: keys.agents }, (data) =>
     data ? withRows(data, change) : data,
   )
   for (const id of byAgent.keys()) void queryClient.invalidateQueries({ queryKey: keys.agent(id) })
-  if (events.some((event) => event.event === 'supervisor.operation-progressed')) {
-    void queryClient.invalidateQueries({ queryKey: keys.operations })
+  for (const event of events) {
+    if (event.event === 'supervisor.operation-progressed') progressed(queryClient, event)
   }
 }
 
-/** The same pages with changed rows; pages without a change stay the same objects. */
-export function withRows<Row extends Gateway, Page extends { items: Row[] }>(
-  data: InfiniteData<Page>,
-  change: (row: Row) => Row,
-): InfiniteData<Page> {
-  let isChanged = false
-  const pages = data.pages.map((page) => {
-    let touched = false
-    const items = page.items.map((row) => {
-      const next = change(row)
-      touched ||= next !== row
-      return next
-    })
-    isChanged ||= touched
-    return touched ? { ...page, items } : page
-  })
-  return isChanged ? { ...data, pages } : data
+/** Counts come with the event; only an operation that is not in the list yet is asked for. */
+function progressed(queryClient: QueryClient, event: FleetEvent): void {
+  const id = String(event.operation_id)
+  const change = <One extends OperationSummary>(one: One): One => {
+    const { state, waiting, running, succeeded, failed, skipped } = event as unknown as OperationSummary
+    const isOlder = (one.updated_at ?? '') > (event.occurred_at ?? '')
+    if (one.operation_id !== id || isOlder) return one
+    const is_over = state !== 'running' && !running
+    return { ...one, state, waiting, running, succeeded, failed, skipped, is_over, updated_at: event.occurred_at }
+  }
+  queryClient.setQueryData<Operation>(queries.operation(id).queryKey, (one) => one && change(one))
+  const list = queryClient.getQueryData<{ items: OperationSummary[] }>(queries.operations.queryKey)
+  if (list?.items.some((one) => one.operation_id === id)) {
+    queryClient.setQueryData(queries.operations.queryKey, { items: list.items.map(change) })
+  } else void queryClient.invalidateQueries({ queryKey: keys.operations })
 }

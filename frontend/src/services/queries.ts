@@ -3,6 +3,7 @@ import { QueryClient, queryOptions } from '@tanstack/react-query'
 import {
   ApiError,
   agentApi,
+  configApi,
   diagnosisApi,
   eventApi,
   fleetApi,
@@ -25,6 +26,7 @@ export const keys = {
   agent: (id: string) => ['agent', id] as const,
   logs: (id: string) => ['logs', id] as const,
   operations: ['operations'] as const,
+  operation: (id: string) => ['operation', id] as const,
   tokens: ['enrollment-tokens'] as const,
   policies: ['policies'] as const,
   recent: ['recent'] as const,
@@ -69,14 +71,21 @@ export const queries = {
       staleTime: Number.POSITIVE_INFINITY,
       select: (one) => one.config,
     }),
+  validation: (config: string) =>
+    queryOptions({
+      queryKey: ['validation', config],
+      queryFn: () => configApi.validate(config),
+      staleTime: Number.POSITIVE_INFINITY,
+      gcTime: 60_000,
+    }),
   supervisor: (id: string) =>
     queryOptions({ queryKey: [...keys.agent(id), 'supervisor'], queryFn: () => supervisorApi.getStatus(id), ...polled }),
   supervised: (id: string) =>
     queryOptions({ queryKey: [...keys.agent(id), 'supervised'], queryFn: () => supervisorApi.getAgent(id), ...polled }),
-  description: (id: string) =>
+  description: (id: string, isSupervised: boolean) =>
     queryOptions({
       queryKey: [...keys.agent(id), 'description'],
-      queryFn: () => supervisorApi.getAgentDescription(id),
+      queryFn: () => (isSupervised ? supervisorApi.getAgentDescription(id) : agentApi.description(id)),
       staleTime: 60_000,
     }),
   recent: (query: Parameters<typeof eventApi.recent>[0]) =>
@@ -86,7 +95,7 @@ export const queries = {
   operations: queryOptions({ queryKey: [...keys.operations, 'list'], queryFn: operationApi.list, ...polled }),
   operation: (id: string) =>
     queryOptions({
-      queryKey: [...keys.operations, id],
+      queryKey: [...keys.operation(id), 'summary'],
       queryFn: () => operationApi.get(id),
       refetchInterval: (query) => (query.state.data?.is_over ? false : POLL_MILLISECONDS),
     }),

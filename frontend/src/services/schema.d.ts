@@ -44,6 +44,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/configs/validate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Validate
+         * @description What a push of this configuration would be refused for, each with its line. Nothing is kept.
+         *
+         *     A collector may refuse it all the same: what it was built with, and what its components want, it knows itself.
+         */
+        post: operations["validateConfig"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/deliveries/{delivery_id}": {
         parameters: {
             query?: never;
@@ -300,6 +322,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/gateways/{gateway_id}/description": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Description
+         * @description How the agent describes itself, and what it can do.
+         */
+        get: operations["getGatewayDescription"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/gateways/{gateway_id}/diagnosis": {
         parameters: {
             query?: never;
@@ -524,7 +566,7 @@ export interface paths {
          * Stream Logs
          * @description Log records of an agent in either mode as they are stored. `event` is log, `data` a LogRecordBody.
          *
-         *     The first message carries an `id` only: where the stream begins. With Last-Event-ID it begins behind that record,
+         *     The first message carries an `id` only: where the stream begins. With Last-Event-ID or `behind` it begins there,
          *     with `since` at the records since then (500 at most), else with what comes from now on. A comment comes every 15 s
          *     without records.
          */
@@ -657,6 +699,26 @@ export interface paths {
          *     one over. `data` is an OperationProgress. Close it then: a browser would come back.
          */
         get: operations["streamOperation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/supervisor/operations/{operation_id}/targets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Targets
+         * @description A page of the agents of a bulk operation with their outcomes.
+         */
+        get: operations["listOperationTargets"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1526,6 +1588,22 @@ export interface components {
              * @description Those of most agents first. Agents that are not known are left out.
              */
             items: components["schemas"]["ComponentSet"][];
+        };
+        /**
+         * ConfigCheckResponse
+         * @description What is wrong with a configuration.
+         */
+        ConfigCheckResponse: {
+            /**
+             * Errors
+             * @description Each thing that is wrong, with line and column where they are known.
+             */
+            errors: components["schemas"]["ProblemPlace"][];
+            /**
+             * Valid
+             * @description Whether nothing is.
+             */
+            valid: boolean;
         };
         /**
          * ConfigFileBody
@@ -2516,6 +2594,7 @@ export interface components {
          *         "otelcol.component.id": "otlp_http"
          *       },
          *       "body": "Exporting failed. Dropping data.",
+         *       "id": "642a7f1b3c5d0-3e9-2f1",
          *       "scope": "go.opentelemetry.io/collector/service",
          *       "severity": "ERROR",
          *       "severity_number": 17,
@@ -2536,6 +2615,11 @@ export interface components {
              * @description What happened.
              */
             body: string;
+            /**
+             * Id
+             * @description Names it, and its place in a stream.
+             */
+            id: string;
             /**
              * Scope
              * @description Who logs: the instrumentation scope.
@@ -2577,6 +2661,7 @@ export interface components {
          *             "otelcol.component.id": "otlp_http"
          *           },
          *           "body": "Exporting failed. Dropping data.",
+         *           "id": "642a7f1b3c5d0-3e9-2f1",
          *           "scope": "go.opentelemetry.io/collector/service",
          *           "severity": "ERROR",
          *           "severity_number": 17,
@@ -2584,7 +2669,8 @@ export interface components {
          *           "timestamp": "2026-11-02T08:16:03.411Z"
          *         }
          *       ],
-         *       "next_cursor": "642a7f1b3c5d0-3e9-2f1"
+         *       "next_cursor": "642a7f1b3c5d0-3e9-2f1",
+         *       "tail": "642a7f1b3ffff-0-2f4"
          *     }
          */
         LogsResponse: {
@@ -2610,6 +2696,11 @@ export interface components {
              *     to come: a filter that few records pass is followed for a bounded way at a time.
              */
             next_cursor: string | null;
+            /**
+             * Tail
+             * @description On the first page: `behind` of a stream that goes on where it ends. What was stored meanwhile may be in both.
+             */
+            tail: string | null;
         };
         /**
          * MetricSeries
@@ -3038,7 +3129,7 @@ export interface components {
             succeeded: number;
             /**
              * Targets
-             * @description Every agent with its outcome, in the order in which they are begun.
+             * @description Every agent with its outcome, in the order in which they are begun; empty with `targets=false`.
              */
             targets: components["schemas"]["OperationTargetBody"][];
             /**
@@ -3474,6 +3565,11 @@ export interface components {
              * @description Newest first.
              */
             items: components["schemas"]["FleetEvent"][];
+            /**
+             * Total
+             * @description With `since` and without an agent: how many there have been since then.
+             */
+            total: number | null;
         };
         /**
          * RemoteConfigBody
@@ -3848,6 +3944,27 @@ export interface components {
             updated_at: string | null;
         };
         /**
+         * TargetListResponse
+         * @description A page of the agents of a bulk operation.
+         */
+        TargetListResponse: {
+            /**
+             * Items
+             * @description In the order in which they are begun.
+             */
+            items: components["schemas"]["OperationTargetBody"][];
+            /**
+             * Next Cursor
+             * @description `cursor` of the next page; null on the last one.
+             */
+            next_cursor: string | null;
+            /**
+             * Total
+             * @description How many match, over all pages.
+             */
+            total: number;
+        };
+        /**
          * UiAgent
          * @description A supervisor-managed agent as the UI's list shows it.
          * @example {
@@ -4153,6 +4270,66 @@ export interface operations {
             };
             /** @description There is nothing under that id or path. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is wrong; `errors` says where. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service that is needed does not answer now; try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    validateConfig: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConfigPush"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConfigCheckResponse"];
+                };
+            };
+            /** @description No or a wrong credential. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than FlowGate takes. */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4702,6 +4879,8 @@ export interface operations {
                 health?: ("healthy" | "unhealthy" | "unknown")[];
                 /** @description true: the same as health=healthy; false: as health=unhealthy and health=unknown. */
                 healthy?: boolean | null;
+                /** @description Only these agents; may be given several times. Those that nobody has are left out. */
+                instance_id?: string[];
                 /** @description Only with this label: `key=value`, or `key` for any value; given several times, all of them are wanted. */
                 label?: string[];
                 /** @description Gateways per page. */
@@ -5034,6 +5213,64 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeliveryListResponse"];
+                };
+            };
+            /** @description No or a wrong credential. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing under that id or path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is wrong; `errors` says where. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service that is needed does not answer now; try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getGatewayDescription: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                gateway_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentDescriptionResponse"];
                 };
             };
             /** @description No or a wrong credential. */
@@ -5566,6 +5803,8 @@ export interface operations {
                 health?: ("healthy" | "unhealthy" | "unknown")[];
                 /** @description true: the same as health=healthy; false: as health=unhealthy and health=unknown. */
                 healthy?: boolean | null;
+                /** @description Only these agents; may be given several times. Those that nobody has are left out. */
+                instance_id?: string[];
                 /** @description Only with this label: `key=value`, or `key` for any value; given several times, all of them are wanted. */
                 label?: string[];
                 /** @description Gateways per page. */
@@ -5757,6 +5996,11 @@ export interface operations {
     streamLogs: {
         parameters: {
             query?: {
+                /**
+                 * @description `tail` of a page or `id` of a record: what was stored after it is sent first. For those who cannot send
+                 *     Last-Event-ID, which goes before.
+                 */
+                behind?: string;
                 /** @description Only records whose body holds this text; case does not count. */
                 q?: string;
                 /** @description Only records of this severity or above. */
@@ -6072,7 +6316,10 @@ export interface operations {
     };
     getOperation: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description false leaves the agents out: there may be 10,000. */
+                targets?: boolean;
+            };
             header?: never;
             path: {
                 operation_id: string;
@@ -6213,6 +6460,73 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": unknown;
+                };
+            };
+            /** @description No or a wrong credential. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is nothing under that id or path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is wrong; `errors` says where. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service that is needed does not answer now; try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listOperationTargets: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Agents per page. */
+                limit?: number;
+                /** @description Only those whose name, ids or reason holds this text; case does not count. */
+                q?: string;
+                /** @description Only in this state; may be given several times. */
+                state?: ("waiting" | "running" | "succeeded" | "failed" | "skipped")[];
+            };
+            header?: never;
+            path: {
+                operation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TargetListResponse"];
                 };
             };
             /** @description No or a wrong credential. */
@@ -6450,6 +6764,8 @@ export interface operations {
                 health?: ("healthy" | "unhealthy" | "unknown")[];
                 /** @description true: the same as health=healthy; false: as health=unhealthy and health=unknown. */
                 healthy?: boolean | null;
+                /** @description Only these agents; may be given several times. Those that nobody has are left out. */
+                instance_id?: string[];
                 /** @description Only with this label: `key=value`, or `key` for any value; given several times, all of them are wanted. */
                 label?: string[];
                 /** @description Gateways per page. */
@@ -6730,6 +7046,8 @@ export interface operations {
                 health?: ("healthy" | "unhealthy" | "unknown")[];
                 /** @description true: the same as health=healthy; false: as health=unhealthy and health=unknown. */
                 healthy?: boolean | null;
+                /** @description Only these agents; may be given several times. Those that nobody has are left out. */
+                instance_id?: string[];
                 /** @description Only with this label: `key=value`, or `key` for any value; given several times, all of them are wanted. */
                 label?: string[];
                 /** @description Gateways per page. */

@@ -76,6 +76,11 @@ export const page = (items: SupervisedAgent[], total = items.length, next_cursor
 export const problem = (status: number, detail: string, more: object = {}) =>
   HttpResponse.json({ type: 'about:blank', title: 'Problem', status, detail, request_id: 'r-1', ...more }, { status })
 
+const description = {
+  identifying_attributes: { 'service.name': 'otelcol', 'service.instance.id': 'i' },
+  non_identifying_attributes: { 'host.name': 'edge', 'deployment.environment': 'prod', cores: 4 },
+}
+
 const find = (id: string | readonly string[] | undefined) => fleet.find((one) => one.instance_id === id || one.gateway_id === id)
 
 export const server = setupServer(
@@ -106,9 +111,13 @@ export const server = setupServer(
     const one = find(params.id)!
     return HttpResponse.json({ ...one, ...one.health, uptime_seconds: 60, components: {} })
   }),
+  http.get('*/api/v1/gateways/:id/description', () => HttpResponse.json(description)),
+  http.get('*/api/v1/supervisor/agents/:id/description', () => HttpResponse.json(description)),
   http.get('*/api/v1/supervisor/agents/:id/status', () => problem(503, 'supervisor-control does not answer.')),
-  http.get('*/api/v1/events/recent', () => HttpResponse.json({ items: [] })),
+  http.get('*/api/v1/events/recent', () => HttpResponse.json({ items: [], total: 0 })),
   http.get('*/api/v1/supervisor/operations', () => HttpResponse.json({ items: [] })),
+  http.get('*/api/v1/supervisor/operations/:id/targets', () => HttpResponse.json({ items: [], next_cursor: null, total: 0 })),
+  http.post('*/api/v1/configs/validate', () => HttpResponse.json({ valid: true, errors: [] })),
   http.get('*/api/v1/enrollment-tokens', () => HttpResponse.json({ items: [] })),
   http.get('*/api/v1/supervisor/policies', () => HttpResponse.json({ items: [] })),
 )

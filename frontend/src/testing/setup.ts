@@ -33,5 +33,6 @@ afterEach(() => {
   cleanup()
   server.resetHandlers()
   sessionStorage.clear()
+  localStorage.clear()
 })
 afterAll(() => server.close())

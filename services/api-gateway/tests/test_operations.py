@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 from httpx2 import AsyncClient
 
-from api_gateway.schemas.operation import NewOperation, OperationListResponse, OperationProgress, OperationResponse
+from api_gateway.schemas.operation import (
+    NewOperation,
+    OperationListResponse,
+    OperationProgress,
+    OperationResponse,
+    TargetListResponse,
+)
 from api_gateway.testing import MemoryEventLog, MemoryOwners, make_gateway
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
 from flowgate.rpc.v1 import config_push_pb2 as configs
@@ -52,6 +58,26 @@ async def test_agents_are_named_by_either_id(client: AsyncClient, owners: Memory
         (False, EXTENSION.capabilities),
     ]
     assert asked(owners).actor == "admin"
+
+
+async def test_agents_of_an_operation_come_by_pages(client: AsyncClient, owners: MemoryOwners) -> None:
+    """With a state and a text; the operation itself is told without them if one wants."""
+    owners.fleet[EXTENSION.gateway_id].gateway.status = registry.GATEWAY_STATUS_OFFLINE
+    operation = (await create(client))["operation_id"]
+    body = (await client.get(f"{PATH}/{operation}", params={"targets": False})).json()
+    assert (body["targets"], body["running"]) == ([], 1)
+    page = (await client.get(f"{PATH}/{operation}/targets", params={"limit": 1})).json()
+    TargetListResponse.model_validate(page)
+    assert ([one["name"] for one in page["items"]], page["total"]) == (["edge-1"], 2)
+    more = {"limit": 1, "cursor": page["next_cursor"]}
+    page = (await client.get(f"{PATH}/{operation}/targets", params=more)).json()
+    assert ([one["name"] for one in page["items"]], page["next_cursor"]) == (["edge-2"], None)
+    for question in ({"state": "skipped"}, {"q": "EDGE-1"}):
+        page = (await client.get(f"{PATH}/{operation}/targets", params=question)).json()
+        assert [one["state"] for one in page["items"]] == ["skipped"]
+    for nonsense in ({"state": "lost"}, {"limit": 0}, {"cursor": "a"}, {"colour": "red"}, {"q": "\x00"}):
+        assert (await client.get(f"{PATH}/{operation}/targets", params=nonsense)).status_code == 422
+    assert (await client.get(f"{PATH}/unknown/targets")).status_code == 404
 
 
 async def test_ids_that_nobody_has_are_named(client: AsyncClient, owners: MemoryOwners) -> None:

@@ -2,6 +2,7 @@
 
 from httpx2 import AsyncClient
 
+from api_gateway.schemas.event import RecentEventsResponse
 from api_gateway.testing import MemoryEventLog, make_gateway
 from flowgate.agent.v1.events_pb2 import AgentConnected, AgentHealthChanged
 from flowgate.config.v1.events_pb2 import DeliveryStateChanged
@@ -34,6 +35,20 @@ async def test_the_newest_comes_first(client: AsyncClient, events: MemoryEventLo
     assert await names(client, limit=2) == every[:2]
     assert await names(client, domain="config") == ["config.delivery-state-changed"]
     assert await names(client, since="2999-01-01T00:00:00Z") == []
+
+
+async def test_how_many_there_have_been(client: AsyncClient, events: MemoryEventLog) -> None:
+    """More than are asked for; without a time nobody counts."""
+    await stored(events)
+    for question, total in (
+        ({"since": "1970-01-01T00:00:01Z"}, 3),  # the events are stored a second apart from there
+        ({"since": "1970-01-01T00:00:00Z", "domain": "config"}, 1),
+        ({}, None),
+        ({"since": "1970-01-01T00:00:00Z", "instance_id": ONE.instance_id}, None),
+    ):
+        response = await client.get(RECENT, params={"limit": 1, **question})
+        RecentEventsResponse.model_validate(response.json())
+        assert (len(response.json()["items"]), response.json()["total"]) == (1, total)
 
 
 async def test_of_one_agent(client: AsyncClient, events: MemoryEventLog) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
@@ -276,6 +277,18 @@ async def test_a_replay_ends_where_the_last_events_are_gone(bus: Bus) -> None:
     async with asyncio.timeout(5):
         assert [event.sequence async for event in JetStreamEventLog(bus).read(0, 0, 3)] == [1, 2]
         assert [event.sequence async for event in JetStreamEventLog(bus).read(1, 0, 3)] == []
+
+
+async def test_events_are_counted_without_reading_them(bus: Bus) -> None:
+    """By the time at which they were stored; the consumer that tells is gone afterwards."""
+    log = JetStreamEventLog(bus)
+    await publish(bus, AgentConnected(instance_uid="u"), "early")
+    await asyncio.sleep(0.05)
+    since = time.time()
+    for number in range(3):
+        await publish(bus, AgentConnected(instance_uid="u"), str(number))
+    assert [await log.count(0, since), await log.count(0, 0.0), await log.count(1, since)] == [3, 4, 0]
+    assert (await bus.jetstream.stream_info(STREAMS[0])).state.consumer_count == 0
 
 
 async def test_a_client_that_leaves_within_a_replay_leaves_nothing_behind(bus: Bus, token: str) -> None:

@@ -152,6 +152,23 @@ async def test_the_stream_is_server_sent_events(client: AsyncClient, owners: Mem
     assert (lines["event"], lines["id"], orjson.loads(lines["data"])["body"]) == ("log", "2", "it broke")
 
 
+@pytest.mark.usefixtures("fast")
+async def test_a_stream_goes_on_where_a_page_ends(client: AsyncClient, owners: MemoryOwners, hub: Hub) -> None:
+    """What is stored after the page was read comes, under the id that pages give it too."""
+    page = (await client.get(LOGS)).json()
+    LogsResponse.model_validate(page)
+    add(owners, "meanwhile")
+    stopping = asyncio.get_running_loop().call_later(0.3, lambda: asyncio.ensure_future(hub.stop()))
+    response = await client.get(f"{LOGS}/stream", params={"behind": page["tail"]})
+    stopping.cancel()
+    (event,) = [one for one in response.text.split("\n\n") if "event: log" in one]
+    record = orjson.loads(dict(line.split(": ", 1) for line in event.splitlines())["data"])
+    newest = (await client.get(LOGS, params={"limit": 1})).json()
+    assert (record["body"], record["id"]) == ("meanwhile", newest["items"][0]["id"])
+    assert (await client.get(LOGS, params={"cursor": newest["next_cursor"]})).json()["tail"] is None
+    assert (await client.get(f"{LOGS}/stream", params={"behind": "%"})).status_code == 422
+
+
 async def test_the_stream_of_an_unknown_agent_is_a_problem(client: AsyncClient, owners: MemoryOwners) -> None:
     """Also when the owner is away: told before the stream begins."""
     missing = await client.get("/api/v1/supervisor/agents/0198e4b0-7c1d-7a3e-9f00-ffffffffffff/logs/stream")

@@ -73,6 +73,18 @@ async def test_crash_loops_are_listed(client: AsyncClient, owners: MemoryOwners)
     found = (await client.get(FLEET, params={"crash_looping": True})).json()
     assert [item["instance_id"] for item in found["items"]] == [supervisor.instance_id]
     assert (await client.get(FLEET, params={"crash_looping": True, "config_state": "failed"})).json()["total"] == 0
+    other = make_gateway(1).gateway.instance_id
+    for ids, total in (([other], 0), ([other, supervisor.instance_id], 1)):
+        found = (await client.get(FLEET, params={"crash_looping": True, "instance_id": ids})).json()
+        assert found["total"] == total
+
+
+async def test_some_agents_by_their_ids(client: AsyncClient) -> None:
+    """In one question; who is not there is left out."""
+    one, nobody = (make_gateway(number).gateway.instance_id for number in (1, 99))
+    found = (await client.get("/api/v1/gateways", params={"instance_id": [one.upper(), nobody]})).json()
+    assert [item["instance_id"] for item in found["items"]] == [one]
+    assert (await client.get("/api/v1/gateways", params={"instance_id": "edge"})).status_code == 422
 
 
 async def test_components_of_many_are_one_answer(client: AsyncClient, owners: MemoryOwners) -> None:

@@ -127,6 +127,37 @@ def states(operation: rpc.Operation) -> Counter[str]:
     return found
 
 
+async def test_targets_come_by_pages(control: Control) -> None:
+    """In the order in which they are begun, by state and text; the operation alone costs as much whatever its size."""
+    await appear(control, 1, 2, 3, 4, 5)
+    operation, effects = await begin(control, 5)
+    await deliver(control, effects)
+    await appear(control, 1, error="100% broken")
+
+    async def listed(**question: Any) -> tuple[list[int], str, int]:
+        request = rpc.ListOperationTargetsRequest(operation_id=operation.operation_id, **question)
+        page = await handlers.list_operation_targets(control, request, NOW)
+        return [UUID(one.instance_id).int for one in page.targets], page.next_cursor, page.total
+
+    first, cursor, total = await listed(limit=2)
+    assert (first, total) == ([1, 2], 5)
+    second, cursor, _ = await listed(limit=2, cursor=cursor)
+    assert (second, await listed(limit=2, cursor=cursor)) == ([3, 4], ([5], "", 5))
+    assert await listed(states=[facts.TARGET_STATE_FAILED]) == ([1], "", 1)
+    assert (await listed(q="100% B"))[0] == [1]
+    assert (await listed(q="_"))[0] == []
+    assert (await listed(q=str(UUID(int=4)).upper()))[0] == [4]
+    request = rpc.GetOperationRequest(operation_id=operation.operation_id, without_targets=True)
+    bare = (await handlers.get_operation(control, request, NOW)).operation
+    assert (list(bare.targets), bare.failed) == ([], 1)
+    for wrong in ({"limit": 1001}, {"cursor": "x"}, {"cursor": "9" * 9}):
+        with pytest.raises(InvalidError):
+            await listed(**wrong)
+    for unknown in (str(UUID(int=9)), "nonsense"):
+        with pytest.raises(NotFoundError):
+            await handlers.list_operation_targets(control, rpc.ListOperationTargetsRequest(operation_id=unknown), NOW)
+
+
 async def test_restarts_go_on_as_outcomes_come(control: Control) -> None:
     """Two at a time, in order, each by the same command as a single restart; the end is told once."""
     await appear(control, 1, 2, 3)

@@ -19,5 +19,8 @@ async def question_of(owners: Owners, filters: GatewayFilters, mode: Mode | None
     question = filters.question(mode)
     if filters.crash_looping:
         summary = await owners.get_supervisor_summary(supervisors.GetSupervisorSummaryRequest())
-        question.instance_ids.extend(summary.crash_looping[:_MOST] or [_NOBODY])
+        looping = set(summary.crash_looping)
+        wanted = looping.intersection(question.instance_ids) if question.instance_ids else looping
+        question.ClearField("instance_ids")
+        question.instance_ids.extend(sorted(wanted)[:_MOST] or [_NOBODY])
     return question

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 import nats.errors
 import nats.js.errors
@@ -46,6 +48,19 @@ class JetStreamEventLog:
             raise UnavailableError(f"The event streams do not answer: {error!r}", service="nats") from error
         return [(info.state.first_seq, info.state.last_seq) for info in infos]
 
+    async def count(self, stream: int, since: float) -> int:
+        """How many the stream has got since then: a consumer that begins there knows, without reading any."""
+        try:
+            consumer = await self._consumer(
+                stream,
+                deliver_policy=DeliverPolicy.BY_START_TIME,
+                opt_start_time=datetime.fromtimestamp(since, UTC),
+            )
+        except _FAILURES as error:
+            raise UnavailableError(f"The event streams do not answer: {error!r}", service="nats") from error
+        await self._end(consumer)
+        return consumer.pending
+
     async def read(
         self, stream: int, after: int, until: int, subject: str | None = None
     ) -> AsyncGenerator[StoredEvent, None]:
@@ -79,18 +94,15 @@ class JetStreamEventLog:
                 await asyncio.sleep(_RETRY)
 
     async def _begin(self, stream: int, after: int, subject: str | None = None) -> _Consumer:
-        info = await self._bus.jetstream.add_consumer(
-            STREAMS[stream],
-            ConsumerConfig(
-                ack_policy=AckPolicy.NONE,
-                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-                opt_start_seq=after + 1,
-                filter_subject=subject,
-                inactive_threshold=2 * _EXPIRES,
-                mem_storage=True,
-                num_replicas=1,
-            ),
+        return await self._consumer(
+            stream, deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=after + 1, filter_subject=subject
         )
+
+    async def _consumer(self, stream: int, **where: Any) -> _Consumer:
+        config = ConsumerConfig(
+            ack_policy=AckPolicy.NONE, inactive_threshold=2 * _EXPIRES, mem_storage=True, num_replicas=1, **where
+        )
+        info = await self._bus.jetstream.add_consumer(STREAMS[stream], config)
         return _Consumer(STREAMS[stream], info.name, info.num_pending or 0)
 
     async def _end(self, consumer: _Consumer) -> None:

@@ -69,6 +69,14 @@ class EventLog(Protocol):
         """
         ...
 
+    async def count(self, stream: int, since: float) -> int:
+        """How many events the stream has got since then, in seconds since 1970.
+
+        Raises:
+            UnavailableError: the streams cannot be read now.
+        """
+        ...
+
     def read(
         self, stream: int, after: int, until: int, subject: str | None = None
     ) -> AsyncGenerator[StoredEvent, None]:

@@ -79,6 +79,9 @@ class Owners(Protocol):
         self, request: operations.CreateOperationRequest
     ) -> operations.CreateOperationResponse: ...
     async def get_operation(self, request: operations.GetOperationRequest) -> operations.GetOperationResponse: ...
+    async def list_operation_targets(
+        self, request: operations.ListOperationTargetsRequest
+    ) -> operations.ListOperationTargetsResponse: ...
     async def list_operations(self, request: operations.ListOperationsRequest) -> operations.ListOperationsResponse: ...
     async def cancel_operation(
         self, request: operations.CancelOperationRequest
@@ -181,6 +184,11 @@ class RpcOwners:
 
     async def get_operation(self, request: operations.GetOperationRequest) -> operations.GetOperationResponse:
         return await self._ask(request, operations.GetOperationResponse)
+
+    async def list_operation_targets(
+        self, request: operations.ListOperationTargetsRequest
+    ) -> operations.ListOperationTargetsResponse:
+        return await self._ask(request, operations.ListOperationTargetsResponse)
 
     async def list_operations(self, request: operations.ListOperationsRequest) -> operations.ListOperationsResponse:
         return await self._ask(request, operations.ListOperationsResponse)

@@ -1,5 +1,6 @@
 """The latest stored events, newest first: what happened lately, to all or to one agent."""
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
@@ -32,7 +33,7 @@ async def recent(
     """
     found: list[deque[StoredEvent]] = []
     for stream, (first, last) in enumerate(await events.bounds()):
-        domain = STREAMS[stream].removesuffix("_EVENTS").lower()
+        domain = _domain(STREAMS[stream])
         if last < first or (wanted.domains and domain not in wanted.domains):
             continue
         # Without an agent the last `limit` are enough: each one is wanted, but for those that are not known here.
@@ -46,3 +47,17 @@ async def recent(
         latest.reverse()
         found.append(latest)
     return list(islice(merge(*found, key=lambda event: -event.stored_at), limit))
+
+
+async def count(events: EventLog, wanted: Wanted, since: float) -> int:
+    """How many events there have been since then, of the domains that are wanted.
+
+    Raises:
+        UnavailableError: the streams cannot be read now.
+    """
+    streams = [stream for stream, name in enumerate(STREAMS) if not wanted.domains or _domain(name) in wanted.domains]
+    return sum(await asyncio.gather(*(events.count(stream, since) for stream in streams)))
+
+
+def _domain(stream: str) -> str:
+    return stream.removesuffix("_EVENTS").lower()

@@ -381,7 +381,28 @@ class MemoryOwners:
         self._ask(SUPERVISOR_CONTROL, request)
         if request.operation_id not in self.operations:
             raise NotFoundError("no such operation")
-        return operations.GetOperationResponse(operation=self.operations[request.operation_id])
+        answer = operations.GetOperationResponse(operation=self.operations[request.operation_id])
+        if request.without_targets:
+            answer.operation.ClearField("targets")
+        return answer
+
+    async def list_operation_targets(
+        self, request: operations.ListOperationTargetsRequest
+    ) -> operations.ListOperationTargetsResponse:
+        """A page; the cursor is the position before it."""
+        await self.get_operation(operations.GetOperationRequest(operation_id=request.operation_id))
+        found = [
+            (position, one)
+            for position, one in enumerate(self.operations[request.operation_id].targets)
+            if (not request.states or one.state in request.states) and request.q.lower() in one.name.lower()
+        ]
+        rest = [one for one in found if one[0] > int(request.cursor or -1)]
+        page = rest[: request.limit or 100]
+        return operations.ListOperationTargetsResponse(
+            targets=[one for _, one in page],
+            next_cursor=str(page[-1][0]) if len(rest) > len(page) else "",
+            total=len(found),
+        )
 
     async def list_operations(self, request: operations.ListOperationsRequest) -> operations.ListOperationsResponse:
         """The latest."""
@@ -467,6 +488,10 @@ class MemoryEventLog:
     async def bounds(self) -> Sequence[tuple[int, int]]:
         """First and last sequence kept, per stream."""
         return [(dropped + 1, dropped + len(kept)) for dropped, kept in zip(self._dropped, self._stored, strict=True)]
+
+    async def count(self, stream: int, since: float) -> int:
+        """How many were stored since then."""
+        return sum(event.stored_at >= since for event in self._stored[stream])
 
     async def read(
         self, stream: int, after: int, until: int, subject: str | None = None

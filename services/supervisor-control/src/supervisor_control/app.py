@@ -46,6 +46,7 @@ def routes(settings: Settings) -> Routes[Control]:
             policies_rpc.DeletePolicyRequest: policies.delete_policy,
             operations_rpc.CreateOperationRequest: operations.create_operation,
             operations_rpc.GetOperationRequest: operations.get_operation,
+            operations_rpc.ListOperationTargetsRequest: operations.list_operation_targets,
             operations_rpc.ListOperationsRequest: operations.list_operations,
             operations_rpc.CancelOperationRequest: operations.cancel_operation,
         },

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from api_gateway.answers import answer, refusals
 from api_gateway.live import Hub, StoredEvent, Wanted
 from api_gateway.owners import OwnersDep, canonical_id, find
-from api_gateway.recent import recent
+from api_gateway.recent import count, recent
 from api_gateway.schemas.event import FleetEvent, RecentEventsResponse
 from flowkit.errors import UnavailableError
 
@@ -77,7 +77,8 @@ async def list_recent(
     oldest = 0.0 if since is None else (since if since.tzinfo else since.replace(tzinfo=UTC)).timestamp()
     wanted = Wanted(frozenset(domain or ()))
     found = await recent(hub.events, wanted, uid, limit, lambda event: event.stored_at >= oldest)
-    return answer({"items": [event.body for event in found]})
+    total = await count(hub.events, wanted, oldest) if since is not None and uid is None else None
+    return answer({"items": [event.body for event in found], "total": total})
 
 
 @router.get("/events", operation_id="streamEvents", response_class=EventSourceResponse)

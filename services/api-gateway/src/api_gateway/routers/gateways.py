@@ -21,7 +21,12 @@ from api_gateway.owners import (
 )
 from api_gateway.schemas.agent import AgentHealthResponse, AgentStatusResponse, agent_health_json, status_json
 from api_gateway.schemas.config import AgentConfigResponse, DeliveryListResponse, config_json, delivery_json
-from api_gateway.schemas.description import AgentVersionResponse, version_json
+from api_gateway.schemas.description import (
+    AgentDescriptionResponse,
+    AgentVersionResponse,
+    description_json,
+    version_json,
+)
 from api_gateway.schemas.gateway import (
     FleetFilters,
     GatewayListResponse,
@@ -94,6 +99,17 @@ async def get_health(owners: OwnersDep, gateway_id: str) -> Response:
 async def get_version(owners: OwnersDep, gateway_id: str) -> Response:
     """What the agent is, where it runs and what it was built with."""
     return answer(version_json(await find(owners, gateway_id)))
+
+
+@router.get(
+    "/{gateway_id}/description",
+    operation_id="getGatewayDescription",
+    response_model=AgentDescriptionResponse,
+    responses=refusals(404),
+)
+async def get_description(owners: OwnersDep, gateway_id: str) -> Response:
+    """How the agent describes itself, and what it can do."""
+    return answer(description_json(await find(owners, gateway_id)))
 
 
 @router.get(

@@ -23,9 +23,12 @@ from api_gateway.schemas.operation import (
     OperationProgress,
     OperationResponse,
     Selector,
+    TargetFilters,
+    TargetListResponse,
     operation_json,
     progress_json,
     summary_json,
+    targets_json,
 )
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
 from flowgate.rpc.v1 import config_push_pb2 as configs
@@ -184,13 +187,32 @@ async def list_operations(
 
 
 @router.get("/{operation_id}", operation_id="getOperation", response_model=OperationResponse, responses=refusals(404))
-async def get_operation(owners: OwnersDep, operation_id: str) -> Response:
+async def get_operation(
+    owners: OwnersDep,
+    operation_id: str,
+    targets: Annotated[bool, Query(description="false leaves the agents out: there may be 10,000.")] = True,
+) -> Response:
     """One bulk operation with the outcome of each agent."""
-    return answer(operation_json(await _operation(owners, operation_id)))
+    return answer(operation_json(await _operation(owners, operation_id, without_targets=not targets)))
 
 
-async def _operation(owners: Owners, operation_id: str) -> operations.Operation:
-    request = operations.GetOperationRequest(operation_id=plain_id(operation_id, "operation"))
+@router.get(
+    "/{operation_id}/targets",
+    operation_id="listOperationTargets",
+    response_model=TargetListResponse,
+    responses=refusals(404),
+)
+async def list_targets(owners: OwnersDep, operation_id: str, filters: Annotated[TargetFilters, Query()]) -> Response:
+    """A page of the agents of a bulk operation with their outcomes."""
+    return answer(
+        targets_json(await owners.list_operation_targets(filters.question(plain_id(operation_id, "operation"))))
+    )
+
+
+async def _operation(owners: Owners, operation_id: str, *, without_targets: bool = True) -> operations.Operation:
+    request = operations.GetOperationRequest(
+        operation_id=plain_id(operation_id, "operation"), without_targets=without_targets
+    )
     return (await owners.get_operation(request)).operation
 
 

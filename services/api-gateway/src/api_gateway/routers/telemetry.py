@@ -19,11 +19,13 @@ from api_gateway.schemas.telemetry import (
     LogsResponse,
     MetricFilters,
     MetricsResponse,
+    StreamFilters,
     TailFilters,
     logs_json,
     metrics_json,
     record_json,
 )
+from flowgate.rpc.v1 import agent_registry_pb2 as registry
 from flowgate.rpc.v1 import telemetry_pb2 as telemetry
 from flowkit.errors import InvalidError, UnavailableError
 
@@ -49,9 +51,7 @@ async def list_supervisor_logs(
 ) -> Response:
     """Log records of the agent, newest first: its supervisor's and its collector's own, and what FlowGate knows of it
     (health transitions, outcomes of configurations and of commands)."""
-    gateway = (await find_supervised(owners, instance_id)).gateway
-    question = filters.question(gateway.instance_id, limit=filters.limit, cursor=filters.cursor)
-    return answer(logs_json(gateway, await owners.list_logs(question)))
+    return await _page(owners, (await find_supervised(owners, instance_id)).gateway, filters)
 
 
 @router.get(
@@ -59,9 +59,15 @@ async def list_supervisor_logs(
 )
 async def list_gateway_logs(owners: OwnersDep, gateway_id: str, filters: Annotated[LogFilters, Query()]) -> Response:
     """The same for an agent in either mode; one in extension mode sends what its own configuration says."""
-    gateway = (await find(owners, gateway_id)).gateway
+    return await _page(owners, (await find(owners, gateway_id)).gateway, filters)
+
+
+async def _page(owners: Owners, gateway: registry.Gateway, filters: LogFilters) -> Response:
+    tail = ""
+    if not filters.cursor:  # looked up before the page, so that nothing is stored in between
+        tail = (await owners.list_logs(filters.question(gateway.instance_id, follow=True))).next_cursor
     question = filters.question(gateway.instance_id, limit=filters.limit, cursor=filters.cursor)
-    return answer(logs_json(gateway, await owners.list_logs(question)))
+    return answer(logs_json(gateway, await owners.list_logs(question), tail))
 
 
 @router.get(
@@ -113,14 +119,14 @@ async def _tail(
     request: Request,
     owners: OwnersDep,
     instance_id: str,
-    filters: Annotated[TailFilters, Query()],
+    filters: Annotated[StreamFilters, Query()],
     last_event_id: Annotated[
         str | None, Header(description="Id of the last record that was seen: what was stored after it is sent first.")
     ] = None,
 ) -> AsyncIterator[Tail]:
     """What is sent; begun before the answer is, so that a refusal is a problem document, and closed at its end."""
     gateway = (await find(owners, instance_id)).gateway
-    cursor = (last_event_id or "").strip()
+    cursor = (last_event_id or "").strip() or filters.behind
     if cursor:  # an unknown one is refused here and not in the middle of the stream
         try:
             await owners.list_logs(filters.question(gateway.instance_id, follow=True, cursor=cursor, limit=1))
@@ -147,7 +153,7 @@ async def _with_first(first: telemetry.AgentLogRecord | str, records: Tail) -> T
 async def stream_logs(tail: Annotated[Tail, Depends(_tail)]) -> AsyncIterable[LogRecordBody | ServerSentEvent]:
     """Log records of an agent in either mode as they are stored. `event` is log, `data` a LogRecordBody.
 
-    The first message carries an `id` only: where the stream begins. With Last-Event-ID it begins behind that record,
+    The first message carries an `id` only: where the stream begins. With Last-Event-ID or `behind` it begins there,
     with `since` at the records since then (500 at most), else with what comes from now on. A comment comes every 15 s
     without records.
     """

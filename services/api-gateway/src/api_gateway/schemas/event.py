@@ -52,6 +52,8 @@ class RecentEventsResponse(BaseModel):
 
     items: list[FleetEvent]
     """Newest first."""
+    total: int | None
+    """With `since` and without an agent: how many there have been since then."""
 
 
 def event_json(fact: Message, event_id: str | None) -> dict[str, Any]:

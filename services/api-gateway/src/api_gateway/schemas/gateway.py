@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
@@ -27,7 +28,8 @@ def _label_filter(text: str) -> str:
     return f"{label_key(key)}={label_value(value)}"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """The text, if all of it can be printed."""
     if _CONTROL.search(text):
         raise ValueError("control characters are not allowed")
     return text
@@ -42,7 +44,7 @@ class GatewayFilters(ApiModel):
     """Only of this health, which is unknown of those that are offline; may be given several times."""
     healthy: bool | None = None
     """true: the same as health=healthy; false: as health=unhealthy and health=unknown."""
-    q: Annotated[str, Field(max_length=200), AfterValidator(_printable)] = ""
+    q: Annotated[str, Field(max_length=200), AfterValidator(printable)] = ""
     """Only those whose name, ids, host, type, version or label holds this text; case does not count."""
     label: Annotated[list[Annotated[str, AfterValidator(_label_filter)]], Field(max_length=32)] = Field([])
     """Only with this label: `key=value`, or `key` for any value; given several times, all of them are wanted."""
@@ -52,6 +54,8 @@ class GatewayFilters(ApiModel):
     """Only those whose latest configuration is in this state; may be given several times."""
     crash_looping: bool | None = None
     """true: only those whose collector crashes again and again under its supervisor."""
+    instance_id: Annotated[list[UUID], Field(max_length=200)] = Field([])
+    """Only these agents; may be given several times. Those that nobody has are left out."""
     sort: Sort = "name"
     """Order; a leading - turns it round."""
     limit: int = Field(100, ge=1, le=1000)
@@ -82,6 +86,7 @@ class GatewayFilters(ApiModel):
             management_mode=f"MANAGEMENT_MODE_{(mode or 'unspecified').upper()}",
             statuses=[f"GATEWAY_STATUS_{one.upper()}" for one in sorted(set(self.status))],
             healths=[f"HEALTH_STATE_{one.upper()}" for one in sorted(set(self.health))],
+            instance_ids=map(str, self.instance_id),
             config_states=[f"DELIVERY_STATE_{one.upper()}" for one in sorted(set(self.config_state))],
             q=self.q,
             versions=["" if one == "unknown" else one for one in self.version],
@@ -106,7 +111,7 @@ class GatewayPatch(ApiModel):
         json_schema_extra={"examples": [{"name": "edge-7", "labels": {"env": "prod", "team": None}}]}
     )
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)] | None = None
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(printable)] | None = None
     """New name; null gives it its default name again."""
     labels: Annotated[dict[LabelKey, LabelValue | None], Field(max_length=64)] = Field({})
     """Labels to set; null takes one away. Keys and values as Kubernetes has them."""

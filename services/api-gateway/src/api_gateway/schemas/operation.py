@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from api_gateway.schemas.gateway import Mode, Status
+from api_gateway.schemas.gateway import Mode, Status, printable
 from api_gateway.schemas.labels import LabelKey, LabelValue
 from api_gateway.schemas.values import ApiModel, enum_text, stamp
 from flowgate.rpc.v1 import operations_pb2 as operations
@@ -142,7 +142,41 @@ class OperationResponse(OperationSummary):
     dry_run: bool
     """Whether this is only what it would do."""
     targets: list[OperationTargetBody]
-    """Every agent with its outcome, in the order in which they are begun."""
+    """Every agent with its outcome, in the order in which they are begun; empty with `targets=false`."""
+
+
+class TargetFilters(ApiModel):
+    """Which agents of a bulk operation. A parameter that does not exist is refused."""
+
+    state: list[TargetState] = Field([])
+    """Only in this state; may be given several times."""
+    q: Annotated[str, Field(max_length=200), AfterValidator(printable)] = ""
+    """Only those whose name, ids or reason holds this text; case does not count."""
+    limit: int = Field(100, ge=1, le=1000)
+    """Agents per page."""
+    cursor: Annotated[str, StringConstraints(pattern=r"^[0-9]{0,8}$")] = ""
+    """`next_cursor` of the page before."""
+
+    def question(self, operation_id: str) -> operations.ListOperationTargetsRequest:
+        """The same for the owner."""
+        return operations.ListOperationTargetsRequest(
+            operation_id=operation_id,
+            states=[f"TARGET_STATE_{one.upper()}" for one in sorted(set(self.state))],
+            q=self.q,
+            limit=self.limit,
+            cursor=self.cursor,
+        )
+
+
+class TargetListResponse(ApiModel):
+    """A page of the agents of a bulk operation."""
+
+    items: list[OperationTargetBody]
+    """In the order in which they are begun."""
+    next_cursor: str | None
+    """`cursor` of the next page; null on the last one."""
+    total: int
+    """How many match, over all pages."""
 
 
 class OperationListResponse(ApiModel):
@@ -183,15 +217,25 @@ def operation_json(operation: operations.Operation) -> dict[str, Any]:
     return {
         **summary_json(operation),
         "dry_run": not operation.operation_id,
-        "targets": [
-            {
-                "instance_id": one.instance_id,
-                "gateway_id": one.gateway_id or None,
-                "name": one.name,
-                "state": enum_text(facts.TargetState, one.state, "TARGET_STATE_") or "waiting",
-                "reason": one.reason or None,
-                "updated_at": stamp(one, "updated_at"),
-            }
-            for one in operation.targets
-        ],
+        "targets": [_target_json(one) for one in operation.targets],
+    }
+
+
+def targets_json(page: operations.ListOperationTargetsResponse) -> dict[str, Any]:
+    """A TargetListResponse."""
+    return {
+        "items": [_target_json(one) for one in page.targets],
+        "next_cursor": page.next_cursor or None,
+        "total": page.total,
+    }
+
+
+def _target_json(target: operations.OperationTarget) -> dict[str, Any]:
+    return {
+        "instance_id": target.instance_id,
+        "gateway_id": target.gateway_id or None,
+        "name": target.name,
+        "state": enum_text(facts.TargetState, target.state, "TARGET_STATE_") or "waiting",
+        "reason": target.reason or None,
+        "updated_at": stamp(target, "updated_at"),
     }

@@ -64,6 +64,14 @@ class TailFilters(ApiModel):
         )
 
 
+class StreamFilters(TailFilters):
+    """Which log records, and where their stream begins."""
+
+    behind: Annotated[str, StringConstraints(pattern=_CURSOR)] = ""
+    """`tail` of a page or `id` of a record: what was stored after it is sent first. For those who cannot send
+    Last-Event-ID, which goes before."""
+
+
 class LogFilters(TailFilters):
     """Which log records, and which page of them."""
 
@@ -97,6 +105,7 @@ class MetricFilters(ApiModel):
 
 
 _RECORD: dict[str, Any] = {
+    "id": "642a7f1b3c5d0-3e9-2f1",
     "timestamp": "2026-11-02T08:16:03.411Z",
     "severity": "ERROR",
     "severity_number": 17,
@@ -112,6 +121,8 @@ class LogRecordBody(ApiModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [_RECORD]})
 
+    id: str
+    """Names it, and its place in a stream."""
     timestamp: str | None
     """When it happened."""
     severity: Severity
@@ -139,6 +150,7 @@ class LogsResponse(ApiModel):
                     "instance_id": "0198e4b0-7c1d-7a3e-9f00-0000000000a7",
                     "items": [_RECORD],
                     "next_cursor": "642a7f1b3c5d0-3e9-2f1",
+                    "tail": "642a7f1b3ffff-0-2f4",
                 }
             ]
         }
@@ -154,6 +166,8 @@ class LogsResponse(ApiModel):
     next_cursor: str | None
     """`cursor` of the next page; null on the last one. A page may hold fewer records than `limit`, or none, with more
     to come: a filter that few records pass is followed for a bounded way at a time."""
+    tail: str | None
+    """On the first page: `behind` of a stream that goes on where it ends. What was stored meanwhile may be in both."""
 
 
 class MetricSeries(ApiModel):
@@ -238,6 +252,7 @@ class LatestMetrics(ApiModel):
 def record_json(record: telemetry.AgentLogRecord) -> dict[str, Any]:
     """A LogRecordBody."""
     return {
+        "id": record.cursor,
         "timestamp": stamp(record, "timestamp"),
         "severity": record.severity or "INFO",
         "severity_number": record.severity_number,
@@ -248,13 +263,14 @@ def record_json(record: telemetry.AgentLogRecord) -> dict[str, Any]:
     }
 
 
-def logs_json(gateway: registry.Gateway, page: telemetry.ListLogsResponse) -> dict[str, Any]:
+def logs_json(gateway: registry.Gateway, page: telemetry.ListLogsResponse, tail: str) -> dict[str, Any]:
     """A LogsResponse."""
     return {
         "gateway_id": gateway.gateway_id,
         "instance_id": gateway.instance_id,
         "items": [record_json(record) for record in page.records],
         "next_cursor": page.next_cursor or None,
+        "tail": tail or None,
     }
 
 

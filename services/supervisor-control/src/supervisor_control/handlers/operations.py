@@ -25,6 +25,7 @@ from supervisor_control.handlers.control import Control
 
 MAX_TARGETS = 10_000
 MAX_LIMIT, DEFAULT_LIMIT = 100, 20
+MAX_PAGE, DEFAULT_PAGE = 1000, 100  # targets
 
 Outcome = Callable[[Target], tuple[str, str] | None]
 """State and reason of a running target that is settled; None while it is open."""
@@ -88,11 +89,46 @@ def _new_target(action: str, position: int, target: rpc.OperationTarget, now: da
 
 
 async def get_operation(control: Control, request: rpc.GetOperationRequest, now: datetime) -> rpc.GetOperationResponse:
-    """One operation with its targets."""
-    found = await control.operations.get(_uuid(request.operation_id))
+    """One operation with its targets, or without."""
+    operation_id = _uuid(request.operation_id)
+    if request.without_targets:
+        bare = await control.operations.bare(operation_id)
+        found = None if bare is None else (bare, list[Target]())
+    else:
+        found = await control.operations.get(operation_id)
     if found is None:
         raise _unknown(request.operation_id)
     return rpc.GetOperationResponse(operation=_answer(*found))
+
+
+async def list_operation_targets(
+    control: Control, request: rpc.ListOperationTargetsRequest, now: datetime
+) -> rpc.ListOperationTargetsResponse:
+    """A page of an operation's targets, in the order in which they are begun.
+
+    Raises:
+        InvalidError: limit or cursor make no sense.
+        NotFoundError: there is no such operation.
+    """
+    operation_id = _uuid(request.operation_id)
+    if request.limit > MAX_PAGE:
+        raise InvalidError(f"limit is {request.limit}; the most is {MAX_PAGE}")
+    if request.cursor and not (request.cursor.isascii() and request.cursor.isdigit() and len(request.cursor) < 9):
+        raise InvalidError("the cursor is none of this list")
+    if await control.operations.bare(operation_id) is None:
+        raise _unknown(request.operation_id)
+    limit = request.limit or DEFAULT_PAGE
+    names = {number: name for name, number in domain.TARGET_STATES.items()}
+    states = [names[one] for one in request.states if one in names]
+    found, total = await control.operations.page(
+        operation_id, states, request.q.replace("\0", ""), int(request.cursor or -1), limit + 1
+    )
+    page = found[:limit]
+    return rpc.ListOperationTargetsResponse(
+        targets=map(_target_answer, page),
+        next_cursor=str(page[-1].position) if len(found) > limit else "",
+        total=total,
+    )
 
 
 async def list_operations(
@@ -309,17 +345,18 @@ def _answer(operation: Operation, targets: Sequence[Target], is_stored: bool = T
         succeeded=operation.succeeded,
         failed=operation.failed,
         skipped=operation.skipped,
-        targets=[
-            rpc.OperationTarget(
-                instance_id=str(one.instance_uid),
-                gateway_id=str(one.gateway_id or ""),
-                name=one.name,
-                state=domain.TARGET_STATES[one.state],
-                reason=one.reason,
-                updated_at=timestamp(one.updated_at),
-            )
-            for one in targets
-        ],
+        targets=map(_target_answer, targets),
+    )
+
+
+def _target_answer(target: Target) -> rpc.OperationTarget:
+    return rpc.OperationTarget(
+        instance_id=str(target.instance_uid),
+        gateway_id=str(target.gateway_id or ""),
+        name=target.name,
+        state=domain.TARGET_STATES[target.state],
+        reason=target.reason,
+        updated_at=timestamp(target.updated_at),
     )
 
 

@@ -105,6 +105,36 @@ class OperationStore:
         targets = [{one.name: row[f"t_{one.name}"] for one in fields(Target)} for row in rows]
         return operation, [_target(one) for one in targets if one["position"] is not None]
 
+    async def bare(self, operation_id: UUID) -> Operation | None:
+        """One operation without its targets."""
+        row = await self._connection.fetchrow(
+            f"SELECT {_OPERATION_COLUMNS} FROM operations WHERE operation_id = $1", operation_id
+        )
+        return None if row is None else _operation(row)
+
+    async def page(
+        self, operation_id: UUID, states: Sequence[str], q: str, after: int, limit: int
+    ) -> tuple[list[Target], int]:
+        """Targets behind a position, and how many match over all positions."""
+        where = (
+            "operation_id = $1 AND ($2::text[] = '{}' OR state = ANY($2::text[]))"
+            " AND concat_ws(' ', name, instance_uid, gateway_id, reason) ILIKE $3"
+        )
+        like = "%" + q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        rows = await self._connection.fetch(
+            f"SELECT {_TARGET_COLUMNS} FROM operation_targets WHERE {where} AND position > $4"
+            " ORDER BY position LIMIT $5",
+            operation_id,
+            states,
+            like,
+            after,
+            limit,
+        )
+        total = await self._connection.fetchval(
+            f"SELECT count(*) FROM operation_targets WHERE {where}", operation_id, states, like
+        )
+        return [_target(row) for row in rows], int(total)
+
     async def targets(self, operation_id: UUID) -> list[Target]:
         """Targets of an operation, in the order in which they are begun."""
         rows = await self._connection.fetch(

@@ -90,16 +90,42 @@ class CreateOperationResponse(_message.Message):
     def __init__(self, operation: _Optional[_Union[Operation, _Mapping]] = ...) -> None: ...
 
 class GetOperationRequest(_message.Message):
-    __slots__ = ("operation_id",)
+    __slots__ = ("operation_id", "without_targets")
     OPERATION_ID_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_TARGETS_FIELD_NUMBER: _ClassVar[int]
     operation_id: str
-    def __init__(self, operation_id: _Optional[str] = ...) -> None: ...
+    without_targets: bool
+    def __init__(self, operation_id: _Optional[str] = ..., without_targets: _Optional[bool] = ...) -> None: ...
 
 class GetOperationResponse(_message.Message):
     __slots__ = ("operation",)
     OPERATION_FIELD_NUMBER: _ClassVar[int]
     operation: Operation
     def __init__(self, operation: _Optional[_Union[Operation, _Mapping]] = ...) -> None: ...
+
+class ListOperationTargetsRequest(_message.Message):
+    __slots__ = ("operation_id", "states", "q", "limit", "cursor")
+    OPERATION_ID_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    Q_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    operation_id: str
+    states: _containers.RepeatedScalarFieldContainer[_events_pb2.TargetState]
+    q: str
+    limit: int
+    cursor: str
+    def __init__(self, operation_id: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_events_pb2.TargetState, str]]] = ..., q: _Optional[str] = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ...) -> None: ...
+
+class ListOperationTargetsResponse(_message.Message):
+    __slots__ = ("targets", "next_cursor", "total")
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_CURSOR_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    targets: _containers.RepeatedCompositeFieldContainer[OperationTarget]
+    next_cursor: str
+    total: int
+    def __init__(self, targets: _Optional[_Iterable[_Union[OperationTarget, _Mapping]]] = ..., next_cursor: _Optional[str] = ..., total: _Optional[int] = ...) -> None: ...
 
 class ListOperationsRequest(_message.Message):
     __slots__ = ("limit",)
