@@ -956,6 +956,7 @@ export interface components {
          *       "delivery": {
          *         "config_hash": "9b1c",
          *         "created_at": "2026-11-02T08:16:00.000Z",
+         *         "created_by": "admin",
          *         "delivery_id": "0198e4b0-93aa-7c55-8a11-0000000000d1",
          *         "error": "collector exited with code 1: unknown exporter 'otpl'",
          *         "instance_id": "0198e4b0-7c1d-7a3e-9f00-0000000000a7",
@@ -1735,6 +1736,11 @@ export interface components {
              */
             created_at: string | null;
             /**
+             * Created By
+             * @description Who ordered it; flowgate for an agent that had lost it.
+             */
+            created_by: string | null;
+            /**
              * Delivery Id
              * @description Names the delivery.
              */
@@ -1788,6 +1794,11 @@ export interface components {
              * @description When it was ordered.
              */
             created_at: string | null;
+            /**
+             * Created By
+             * @description Who ordered it; flowgate for an agent that had lost it.
+             */
+            created_by: string | null;
             /**
              * Delivery Id
              * @description Names the delivery.

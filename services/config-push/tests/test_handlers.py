@@ -464,3 +464,21 @@ async def test_what_nobody_uses_is_forgotten(push: ConfigPush) -> None:
         for config_hash in (first.config_hash, second.config_hash, unused.config_hash, again.config_hash)
     }
     assert list(kept.values()) == [False, True, False, True]
+
+
+async def test_who_pushed_what_and_when_is_kept(push: ConfigPush) -> None:
+    """Item 154: for each offer who ordered it, the text as it was, and what became of it, also after a newer one."""
+    await appear(push)
+    first, _ = await assign(push, GOOD)
+    await tell(push, Statuses.RemoteConfigStatuses_FAILED, first.config_hash, "no such receiver")
+    await assign(push, BETTER)
+    history = await handlers.list_deliveries(push, rpc.ListDeliveriesRequest(history_of=str(UID)), NOW)
+    second_kept, first_kept = history.deliveries
+    assert (first_kept.created_by, first_kept.state, first_kept.error) == (
+        "admin",
+        facts.DELIVERY_STATE_FAILED,
+        "no such receiver",
+    )
+    assert (second_kept.created_by, second_kept.state) == ("admin", facts.DELIVERY_STATE_PENDING)
+    answer = await handlers.get_delivery(push, rpc.GetDeliveryRequest(delivery_id=first_kept.delivery_id), NOW)
+    assert answer.config == GOOD

@@ -462,6 +462,7 @@ def _answer(delivery: Delivery) -> rpc.Delivery:
         error=delivery.error,
         created_at=timestamp(delivery.created_at),
         updated_at=timestamp(delivery.updated_at),
+        created_by=delivery.created_by,
     )
 
 

@@ -77,6 +77,8 @@ class DeliveryResponse(ApiModel):
     """With failed: the agent's own words."""
     created_at: str | None
     """When it was ordered."""
+    created_by: str | None
+    """Who ordered it; flowgate for an agent that had lost it."""
     updated_at: str | None
     """When it reached the state."""
 
@@ -163,6 +165,7 @@ class AgentConfigResponse(ApiModel):
                         "state": "failed",
                         "error": "collector exited with code 1: unknown exporter 'otpl'",
                         "created_at": "2026-11-02T08:16:00.000Z",
+                        "created_by": "admin",
                         "updated_at": "2026-11-02T08:16:03.411Z",
                     },
                     "reported": {"config_hash": "9b1c", "status": "failed", "error": "unknown exporter 'otpl'"},
@@ -208,6 +211,7 @@ def delivery_json(delivery: configs.Delivery) -> dict[str, Any]:
         "state": state_text(delivery),
         "error": delivery.error or None,
         "created_at": stamp(delivery, "created_at"),
+        "created_by": delivery.created_by or None,
         "updated_at": stamp(delivery, "updated_at"),
     }
 

@@ -27,7 +27,7 @@ from flowgate.options.v1 import options_pb2 as flowgate_dot_options_dot_v1_dot_o
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!flowgate/rpc/v1/config_push.proto\x12\x0f\x66lowgate.rpc.v1\x1a\x1f\x66lowgate/config/v1/events.proto\x1a!flowgate/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xea\x01\n\x08\x44\x65livery\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x13\n\x0b\x63onfig_hash\x18\x03 \x01(\t\x12\x30\n\x05state\x18\x04 \x01(\x0e\x32!.flowgate.config.v1.DeliveryState\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8b\x01\n\x13\x41ssignConfigRequest\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12\x0e\n\x06\x63onfig\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x1a\n\rexpected_hash\x18\x05 \x01(\tH\x00\x88\x01\x01\x42\x10\n\x0e_expected_hash\"C\n\x14\x41ssignConfigResponse\x12+\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x19.flowgate.rpc.v1.Delivery\"F\n\x11KeepConfigRequest\x12\x0e\n\x06\x63onfig\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x12\n\ncheck_only\x18\x03 \x01(\x08\")\n\x12KeepConfigResponse\x12\x13\n\x0b\x63onfig_hash\x18\x01 \x01(\t\",\n\x15GetAgentConfigRequest\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\">\n\nConfigFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\"\xb7\x02\n\x16GetAgentConfigResponse\x12.\n\teffective\x18\x01 \x03(\x0b\x32\x1b.flowgate.rpc.v1.ConfigFile\x12\x16\n\x0e\x65\x66\x66\x65\x63tive_hash\x18\x02 \x01(\t\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rassigned_hash\x18\x04 \x01(\t\x12\x17\n\x0f\x61ssigned_config\x18\x05 \x01(\t\x12+\n\x08\x64\x65livery\x18\x06 \x01(\x0b\x32\x19.flowgate.rpc.v1.Delivery\x12\x15\n\rreported_hash\x18\x07 \x01(\t\x12\x17\n\x0freported_status\x18\x08 \x01(\t\x12\x16\n\x0ereported_error\x18\t \x01(\t\"P\n\x15ListDeliveriesRequest\x12\x14\n\x0cinstance_ids\x18\x01 \x03(\t\x12\x12\n\nhistory_of\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\r\"G\n\x16ListDeliveriesResponse\x12-\n\ndeliveries\x18\x01 \x03(\x0b\x32\x19.flowgate.rpc.v1.Delivery\")\n\x12GetDeliveryRequest\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\"R\n\x13GetDeliveryResponse\x12+\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x19.flowgate.rpc.v1.Delivery\x12\x0e\n\x06\x63onfig\x18\x02 \x01(\t2\xd2\x05\n\nConfigPush\x12\x8a\x01\n\x0c\x41ssignConfig\x12$.flowgate.rpc.v1.AssignConfigRequest\x1a%.flowgate.rpc.v1.AssignConfigResponse\"-\x9a\xb5\x18)flowgate.rpc.config-push.v1.assign-config\x12\x82\x01\n\nKeepConfig\x12\".flowgate.rpc.v1.KeepConfigRequest\x1a#.flowgate.rpc.v1.KeepConfigResponse\"+\x9a\xb5\x18\'flowgate.rpc.config-push.v1.keep-config\x12\x93\x01\n\x0eGetAgentConfig\x12&.flowgate.rpc.v1.GetAgentConfigRequest\x1a\'.flowgate.rpc.v1.GetAgentConfigResponse\"0\x9a\xb5\x18,flowgate.rpc.config-push.v1.get-agent-config\x12\x92\x01\n\x0eListDeliveries\x12&.flowgate.rpc.v1.ListDeliveriesRequest\x1a\'.flowgate.rpc.v1.ListDeliveriesResponse\"/\x9a\xb5\x18+flowgate.rpc.config-push.v1.list-deliveries\x12\x86\x01\n\x0bGetDelivery\x12#.flowgate.rpc.v1.GetDeliveryRequest\x1a$.flowgate.rpc.v1.GetDeliveryResponse\",\x9a\xb5\x18(flowgate.rpc.config-push.v1.get-deliveryb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!flowgate/rpc/v1/config_push.proto\x12\x0f\x66lowgate.rpc.v1\x1a\x1f\x66lowgate/config/v1/events.proto\x1a!flowgate/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x01\n\x08\x44\x65livery\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x13\n\x0b\x63onfig_hash\x18\x03 \x01(\t\x12\x30\n\x05state\x18\x04 \x01(\x0e\x32!.flowgate.config.v1.DeliveryState\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x08 \x01(\t\"\x8b\x01\n\x13\x41ssignConfigRequest\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x12\n\ngateway_id\x18\x02 \x01(\t\x12\x0e\n\x06\x63onfig\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x1a\n\rexpected_hash\x18\x05 \x01(\tH\x00\x88\x01\x01\x42\x10\n\x0e_expected_hash\"C\n\x14\x41ssignConfigResponse\x12+\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x19.flowgate.rpc.v1.Delivery\"F\n\x11KeepConfigRequest\x12\x0e\n\x06\x63onfig\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x12\n\ncheck_only\x18\x03 \x01(\x08\")\n\x12KeepConfigResponse\x12\x13\n\x0b\x63onfig_hash\x18\x01 \x01(\t\",\n\x15GetAgentConfigRequest\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\">\n\nConfigFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\"\xb7\x02\n\x16GetAgentConfigResponse\x12.\n\teffective\x18\x01 \x03(\x0b\x32\x1b.flowgate.rpc.v1.ConfigFile\x12\x16\n\x0e\x65\x66\x66\x65\x63tive_hash\x18\x02 \x01(\t\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rassigned_hash\x18\x04 \x01(\t\x12\x17\n\x0f\x61ssigned_config\x18\x05 \x01(\t\x12+\n\x08\x64\x65livery\x18\x06 \x01(\x0b\x32\x19.flowgate.rpc.v1.Delivery\x12\x15\n\rreported_hash\x18\x07 \x01(\t\x12\x17\n\x0freported_status\x18\x08 \x01(\t\x12\x16\n\x0ereported_error\x18\t \x01(\t\"P\n\x15ListDeliveriesRequest\x12\x14\n\x0cinstance_ids\x18\x01 \x03(\t\x12\x12\n\nhistory_of\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\r\"G\n\x16ListDeliveriesResponse\x12-\n\ndeliveries\x18\x01 \x03(\x0b\x32\x19.flowgate.rpc.v1.Delivery\")\n\x12GetDeliveryRequest\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\"R\n\x13GetDeliveryResponse\x12+\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x19.flowgate.rpc.v1.Delivery\x12\x0e\n\x06\x63onfig\x18\x02 \x01(\t2\xd2\x05\n\nConfigPush\x12\x8a\x01\n\x0c\x41ssignConfig\x12$.flowgate.rpc.v1.AssignConfigRequest\x1a%.flowgate.rpc.v1.AssignConfigResponse\"-\x9a\xb5\x18)flowgate.rpc.config-push.v1.assign-config\x12\x82\x01\n\nKeepConfig\x12\".flowgate.rpc.v1.KeepConfigRequest\x1a#.flowgate.rpc.v1.KeepConfigResponse\"+\x9a\xb5\x18\'flowgate.rpc.config-push.v1.keep-config\x12\x93\x01\n\x0eGetAgentConfig\x12&.flowgate.rpc.v1.GetAgentConfigRequest\x1a\'.flowgate.rpc.v1.GetAgentConfigResponse\"0\x9a\xb5\x18,flowgate.rpc.config-push.v1.get-agent-config\x12\x92\x01\n\x0eListDeliveries\x12&.flowgate.rpc.v1.ListDeliveriesRequest\x1a\'.flowgate.rpc.v1.ListDeliveriesResponse\"/\x9a\xb5\x18+flowgate.rpc.config-push.v1.list-deliveries\x12\x86\x01\n\x0bGetDelivery\x12#.flowgate.rpc.v1.GetDeliveryRequest\x1a$.flowgate.rpc.v1.GetDeliveryResponse\",\x9a\xb5\x18(flowgate.rpc.config-push.v1.get-deliveryb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,29 +45,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONFIGPUSH'].methods_by_name['GetDelivery']._loaded_options = None
   _globals['_CONFIGPUSH'].methods_by_name['GetDelivery']._serialized_options = b'\232\265\030(flowgate.rpc.config-push.v1.get-delivery'
   _globals['_DELIVERY']._serialized_start=156
-  _globals['_DELIVERY']._serialized_end=390
-  _globals['_ASSIGNCONFIGREQUEST']._serialized_start=393
-  _globals['_ASSIGNCONFIGREQUEST']._serialized_end=532
-  _globals['_ASSIGNCONFIGRESPONSE']._serialized_start=534
-  _globals['_ASSIGNCONFIGRESPONSE']._serialized_end=601
-  _globals['_KEEPCONFIGREQUEST']._serialized_start=603
-  _globals['_KEEPCONFIGREQUEST']._serialized_end=673
-  _globals['_KEEPCONFIGRESPONSE']._serialized_start=675
-  _globals['_KEEPCONFIGRESPONSE']._serialized_end=716
-  _globals['_GETAGENTCONFIGREQUEST']._serialized_start=718
-  _globals['_GETAGENTCONFIGREQUEST']._serialized_end=762
-  _globals['_CONFIGFILE']._serialized_start=764
-  _globals['_CONFIGFILE']._serialized_end=826
-  _globals['_GETAGENTCONFIGRESPONSE']._serialized_start=829
-  _globals['_GETAGENTCONFIGRESPONSE']._serialized_end=1140
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=1142
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=1222
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=1224
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1295
-  _globals['_GETDELIVERYREQUEST']._serialized_start=1297
-  _globals['_GETDELIVERYREQUEST']._serialized_end=1338
-  _globals['_GETDELIVERYRESPONSE']._serialized_start=1340
-  _globals['_GETDELIVERYRESPONSE']._serialized_end=1422
-  _globals['_CONFIGPUSH']._serialized_start=1425
-  _globals['_CONFIGPUSH']._serialized_end=2147
+  _globals['_DELIVERY']._serialized_end=410
+  _globals['_ASSIGNCONFIGREQUEST']._serialized_start=413
+  _globals['_ASSIGNCONFIGREQUEST']._serialized_end=552
+  _globals['_ASSIGNCONFIGRESPONSE']._serialized_start=554
+  _globals['_ASSIGNCONFIGRESPONSE']._serialized_end=621
+  _globals['_KEEPCONFIGREQUEST']._serialized_start=623
+  _globals['_KEEPCONFIGREQUEST']._serialized_end=693
+  _globals['_KEEPCONFIGRESPONSE']._serialized_start=695
+  _globals['_KEEPCONFIGRESPONSE']._serialized_end=736
+  _globals['_GETAGENTCONFIGREQUEST']._serialized_start=738
+  _globals['_GETAGENTCONFIGREQUEST']._serialized_end=782
+  _globals['_CONFIGFILE']._serialized_start=784
+  _globals['_CONFIGFILE']._serialized_end=846
+  _globals['_GETAGENTCONFIGRESPONSE']._serialized_start=849
+  _globals['_GETAGENTCONFIGRESPONSE']._serialized_end=1160
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=1162
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=1242
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=1244
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1315
+  _globals['_GETDELIVERYREQUEST']._serialized_start=1317
+  _globals['_GETDELIVERYREQUEST']._serialized_end=1358
+  _globals['_GETDELIVERYRESPONSE']._serialized_start=1360
+  _globals['_GETDELIVERYRESPONSE']._serialized_end=1442
+  _globals['_CONFIGPUSH']._serialized_start=1445
+  _globals['_CONFIGPUSH']._serialized_end=2167
 # @@protoc_insertion_point(module_scope)

@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Delivery(_message.Message):
-    __slots__ = ("delivery_id", "instance_id", "config_hash", "state", "error", "created_at", "updated_at")
+    __slots__ = ("delivery_id", "instance_id", "config_hash", "state", "error", "created_at", "updated_at", "created_by")
     DELIVERY_ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
     CONFIG_HASH_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +20,7 @@ class Delivery(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BY_FIELD_NUMBER: _ClassVar[int]
     delivery_id: str
     instance_id: str
     config_hash: str
@@ -27,7 +28,8 @@ class Delivery(_message.Message):
     error: str
     created_at: _timestamp_pb2.Timestamp
     updated_at: _timestamp_pb2.Timestamp
-    def __init__(self, delivery_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., config_hash: _Optional[str] = ..., state: _Optional[_Union[_events_pb2.DeliveryState, str]] = ..., error: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    created_by: str
+    def __init__(self, delivery_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., config_hash: _Optional[str] = ..., state: _Optional[_Union[_events_pb2.DeliveryState, str]] = ..., error: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ...) -> None: ...
 
 class AssignConfigRequest(_message.Message):
     __slots__ = ("instance_id", "gateway_id", "config", "actor", "expected_hash")
