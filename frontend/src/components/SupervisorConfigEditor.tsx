@@ -1,9 +1,11 @@
 import { Group, Kbd, ScrollArea, SegmentedControl, Stack, Text, UnstyledButton } from '@mantine/core'
 import { useDebouncedValue } from '@mantine/hooks'
+import { useQuery } from '@tanstack/react-query'
 import { lazy, Suspense, useEffect, useMemo, useState } from 'react'
-import { check, type Problem } from '../editor/checks'
+import { check, type Problem, told } from '../editor/checks'
 import { draft, dropDraft, keepDraft } from '../editor/drafts'
 import type { Components } from '../editor/schema'
+import { queries } from '../services/queries'
 import { Loading } from './States'
 
 const MonacoBox = lazy(() => import('../editor/MonacoBox'))
@@ -33,6 +35,8 @@ interface Props {
   replacement?: { text: string }
 }
 
+const CHECK_MILLISECONDS = 250
+const ASK_MILLISECONDS = 700 // a text that is being typed on is not sent over and over
 const NOTHING: Components = {}
 const NONE: Problem[] = []
 
@@ -44,9 +48,16 @@ export default function SupervisorConfigEditor(props: Props) {
   const [view, setView] = useState('edit')
   const [schema, setSchema] = useState<Problem[]>(NONE)
   const [reveal, setReveal] = useState<{ line: number }>()
-  const [settled] = useDebouncedValue(text, 250)
+  const [settled] = useDebouncedValue(text, CHECK_MILLISECONDS)
+  const [asked] = useDebouncedValue(text, ASK_MILLISECONDS)
   const own = useMemo(() => check(settled, available, agent), [settled, available, agent])
-  const marked = useMemo(() => [...own, ...refusals], [own, refusals])
+  // What is wrong at first sight the server need not be asked for.
+  const isAsked = asked === settled && asked.trim() !== '' && !own.some((one) => one.severity === 'error')
+  const answer = useQuery({ ...queries.validation(asked), enabled: isAsked })
+  const marked = useMemo(
+    () => [...own, ...refusals, ...(isAsked && answer.data ? told(answer.data) : NONE)],
+    [own, refusals, isAsked, answer.data],
+  )
   const problems = useMemo(() => {
     const byPlace = new Map<string, Problem>()
     const hasSyntax = own.some((one) => one.severity === 'error')
@@ -89,6 +100,11 @@ export default function SupervisorConfigEditor(props: Props) {
           {warnings > 0 && (
             <span className="fg-pill" data-tone="warn">
               {warnings} {warnings === 1 ? 'warning' : 'warnings'}
+            </span>
+          )}
+          {isAsked && answer.isError && (
+            <span className="fg-pill" data-tone="warn" title={answer.error.message}>
+              not checked by FlowGate
             </span>
           )}
           {problems.length === 0 && (

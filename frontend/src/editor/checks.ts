@@ -1,6 +1,6 @@
 /** What is wrong with a collector's configuration beyond its structure, each at its line. */
 import { isMap, isPair, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument, visit, type YAMLMap } from 'yaml'
-import { ApiError } from '../services/api'
+import { ApiError, type Schemas } from '../services/api'
 import { type Components, KINDS, type Kind } from './schema'
 
 export interface Problem {
@@ -11,13 +11,20 @@ export interface Problem {
   endColumn: number
 }
 
-/** What the server refused of a text, as far as it names lines. */
-export function refusalsOf(error: unknown): Problem[] {
-  if (!(error instanceof ApiError)) return []
-  return (error.problem.errors ?? []).flatMap(({ line, column, message }) =>
-    line ? [{ severity: 'error', message, line, column: column ?? 1, endColumn: (column ?? 1) + 1 }] : [],
-  )
+/** What the server says of a text; what has no line is said at the first. */
+export function told(places: Schemas['ProblemPlace'][]): Problem[] {
+  return places.map(({ line, column, message }) => ({
+    severity: 'error',
+    message,
+    line: line ?? 1,
+    column: column ?? 1,
+    endColumn: (column ?? 1) + 1,
+  }))
 }
+
+/** What the server refused of a text. */
+export const refusalsOf = (error: unknown): Problem[] =>
+  error instanceof ApiError && error.status === 422 ? told(error.problem.errors ?? []) : []
 
 /** Agents that were built alike. */
 export interface Built {

@@ -164,6 +164,32 @@ describe('the editor of an agent', () => {
     await waitFor(() => expect(pushed[0]?.condition).toBe('*'))
   })
 
+  it('asks the server about the settled text, and shows its answer at its line before anything is sent', async () => {
+    const asked: string[] = []
+    server.use(
+      http.post('*/api/v1/configs/validate', async ({ request }) => {
+        const { config: text } = (await request.json()) as { config: string }
+        asked.push(text)
+        const errors = text.includes('nop') ? [{ loc: null, message: "the key '1' is there twice", line: 4, column: 3 }] : []
+        return HttpResponse.json({ valid: !errors.length, errors })
+      }),
+    )
+    const { field } = await open()
+    await write(field, config('nop'))
+    expect(await screen.findByRole('button', { name: /line 4 the key '1' is there twice/ })).toBeInTheDocument()
+    expect(send()).toHaveAccessibleDescription(/1 error is left/)
+    expect(pushed).toEqual([])
+    await write(field, 'receivers: [')
+    await screen.findByRole('button', { name: /line 1/ })
+    await write(field, config('otlp'))
+    await waitFor(() => expect(asked.at(-1)).toBe(config('otlp')))
+    expect(await screen.findByText('no problems found')).toBeInTheDocument()
+    expect(asked).not.toContain('receivers: [')
+    server.use(http.post('*/api/v1/configs/validate', () => problem(503, 'config-push does not answer.')))
+    await write(field, `${config('otlp')}# another\n`)
+    expect(await screen.findByText('not checked by FlowGate')).toHaveAttribute('title', 'config-push does not answer.')
+  })
+
   it('shows a refusal at its line, and what was written stays', async () => {
     server.use(
       http.post('*/api/v1/supervisor/ui/agents/:id/config', () =>

@@ -179,6 +179,11 @@ export const supervisorApi = {
 
 type RecentQuery = NonNullable<operations['listRecentEvents']['parameters']['query']>
 
+export const configApi = {
+  /** What a push of this text would be refused for. */
+  validate: async (config: string) => (await got(client.POST('/api/v1/configs/validate', { body: { config } }))).errors,
+}
+
 export const eventApi = {
   recent: async (query: RecentQuery) => (await eventApi.counted(query)).items,
   /** The latest ones, and with `since` how many there have been since then. */

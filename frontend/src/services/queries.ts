@@ -3,6 +3,7 @@ import { QueryClient, queryOptions } from '@tanstack/react-query'
 import {
   ApiError,
   agentApi,
+  configApi,
   diagnosisApi,
   eventApi,
   fleetApi,
@@ -69,6 +70,13 @@ export const queries = {
       queryFn: () => supervisorApi.getDeliveredConfig(id),
       staleTime: Number.POSITIVE_INFINITY,
       select: (one) => one.config,
+    }),
+  validation: (config: string) =>
+    queryOptions({
+      queryKey: ['validation', config],
+      queryFn: () => configApi.validate(config),
+      staleTime: Number.POSITIVE_INFINITY,
+      gcTime: 60_000,
     }),
   supervisor: (id: string) =>
     queryOptions({ queryKey: [...keys.agent(id), 'supervisor'], queryFn: () => supervisorApi.getStatus(id), ...polled }),

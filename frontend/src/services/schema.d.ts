@@ -44,6 +44,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/configs/validate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Validate
+         * @description What a push of this configuration would be refused for, each with its line. Nothing is kept.
+         *
+         *     A collector may refuse it all the same: what it was built with, and what its components want, it knows itself.
+         */
+        post: operations["validateConfig"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/deliveries/{delivery_id}": {
         parameters: {
             query?: never;
@@ -1566,6 +1588,22 @@ export interface components {
              * @description Those of most agents first. Agents that are not known are left out.
              */
             items: components["schemas"]["ComponentSet"][];
+        };
+        /**
+         * ConfigCheckResponse
+         * @description What is wrong with a configuration.
+         */
+        ConfigCheckResponse: {
+            /**
+             * Errors
+             * @description Each thing that is wrong, with line and column where they are known.
+             */
+            errors: components["schemas"]["ProblemPlace"][];
+            /**
+             * Valid
+             * @description Whether nothing is.
+             */
+            valid: boolean;
         };
         /**
          * ConfigFileBody
@@ -4232,6 +4270,66 @@ export interface operations {
             };
             /** @description There is nothing under that id or path. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is wrong; `errors` says where. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service that is needed does not answer now; try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    validateConfig: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConfigPush"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConfigCheckResponse"];
+                };
+            };
+            /** @description No or a wrong credential. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than FlowGate takes. */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -117,6 +117,7 @@ export const server = setupServer(
   http.get('*/api/v1/events/recent', () => HttpResponse.json({ items: [], total: 0 })),
   http.get('*/api/v1/supervisor/operations', () => HttpResponse.json({ items: [] })),
   http.get('*/api/v1/supervisor/operations/:id/targets', () => HttpResponse.json({ items: [], next_cursor: null, total: 0 })),
+  http.post('*/api/v1/configs/validate', () => HttpResponse.json({ valid: true, errors: [] })),
   http.get('*/api/v1/enrollment-tokens', () => HttpResponse.json({ items: [] })),
   http.get('*/api/v1/supervisor/policies', () => HttpResponse.json({ items: [] })),
 )

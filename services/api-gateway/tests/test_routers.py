@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from api_gateway.schemas.agent import AgentHealthResponse, AgentStatusResponse
 from api_gateway.schemas.command import CommandResponse, RestartResponse
-from api_gateway.schemas.config import AgentConfigResponse, ConfigPushResponse, DeliveryResponse
+from api_gateway.schemas.config import AgentConfigResponse, ConfigCheckResponse, ConfigPushResponse, DeliveryResponse
 from api_gateway.schemas.description import AgentDescriptionResponse, AgentVersionResponse
 from api_gateway.schemas.fleet import FleetSummaryResponse
 from api_gateway.schemas.gateway import GatewayListResponse, GatewayResponse
@@ -291,6 +291,21 @@ async def test_yaml_that_does_not_parse_is_422_with_its_place(client: AsyncClien
     response = await client.post(path, json={"config": ":"})
     assert response.status_code == 422
     assert response.json()["errors"] == [{"loc": "body.config", "message": "expected a key", "line": 1, "column": 1}]
+
+
+async def test_a_configuration_is_checked_without_being_sent(client: AsyncClient, owners: MemoryOwners) -> None:
+    """What a push would be refused for is the answer, not a refusal."""
+    for text, errors in (
+        ("receivers: {}", []),
+        (":", [{"loc": None, "message": "expected a key", "line": 1, "column": 1}]),
+    ):
+        response = await client.post("/api/v1/configs/validate", json={"config": text})
+        ConfigCheckResponse.model_validate(response.json())
+        assert (response.status_code, response.json()) == (200, {"valid": not errors, "errors": errors})
+    assert all(one.check_only for one in owners.asked if isinstance(one, configs.KeepConfigRequest))
+    assert (await client.post("/api/v1/configs/validate", json={"config": ""})).status_code == 422
+    owners.down.add("config-push")
+    assert (await client.post("/api/v1/configs/validate", json={"config": "a: 1"})).status_code == 503
 
 
 @pytest.mark.parametrize(

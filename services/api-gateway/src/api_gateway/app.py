@@ -23,6 +23,7 @@ from api_gateway.owners import Owners, RpcOwners
 from api_gateway.routers import (
     about,
     commands,
+    configs,
     deliveries,
     diagnosis,
     enrollment,
@@ -57,6 +58,7 @@ ROUTERS = (
     telemetry,
     supervisor_ui,
     ui_agents,
+    configs,
     policies,
     operations,
     enrollment,

@@ -56,7 +56,7 @@ def of_flowgate(request: Request, error: Exception) -> Response:
         return internal(request)
     extra = dict(error.extra)
     if isinstance(error, InvalidError):
-        extra["errors"] = [_place(item) for item in extra.get("errors") or [{"message": error.detail}]]
+        extra["errors"] = places(error)
     headers = {"Retry-After": "1"} if isinstance(error, UnavailableError) else None
     return problem(request, error.code, error.detail, headers, **extra)
 
@@ -84,6 +84,11 @@ def of_validation(request: Request, error: Exception) -> Response:
 def internal(request: Request) -> Response:
     """A failure of FlowGate itself: what went wrong is in its log, not in the answer."""
     return problem(request, 500, "FlowGate could not answer because of an error of its own. Its log says more.")
+
+
+def places(error: InvalidError) -> list[dict[str, Any]]:
+    """Each thing that is wrong, as a ProblemPlace."""
+    return [_place(item) for item in error.extra.get("errors") or [{"message": error.detail}]]
 
 
 def _place(item: Any) -> dict[str, Any]:

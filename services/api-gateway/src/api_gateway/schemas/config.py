@@ -5,10 +5,13 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from api_gateway.problems import places
+from api_gateway.schemas.problem import ProblemPlace
 from api_gateway.schemas.values import ApiModel, enum_text, stamp
 from flowgate.config.v1.events_pb2 import DeliveryState
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
 from flowgate.rpc.v1 import config_push_pb2 as configs
+from flowkit.errors import InvalidError
 
 State = Literal["pending", "offered", "applying", "applied", "failed", "superseded"]
 
@@ -24,6 +27,15 @@ class ConfigPush(ApiModel):
 
     config: str = Field(min_length=1)
     """The collector's configuration, YAML text. It is delivered as written, comments included."""
+
+
+class ConfigCheckResponse(ApiModel):
+    """What is wrong with a configuration."""
+
+    valid: bool
+    """Whether nothing is."""
+    errors: list[ProblemPlace]
+    """Each thing that is wrong, with line and column where they are known."""
 
 
 class ConfigPushResponse(ApiModel):
@@ -175,6 +187,11 @@ class AgentConfigResponse(ApiModel):
     """The latest delivery."""
     reported: ReportedConfigStatus | None
     """What the agent says of remote configurations; null when it says nothing."""
+
+
+def check_json(error: InvalidError | None) -> dict[str, Any]:
+    """A ConfigCheckResponse; None when nothing is wrong."""
+    return {"valid": error is None, "errors": places(error) if error is not None else []}
 
 
 def state_text(delivery: configs.Delivery) -> str:
