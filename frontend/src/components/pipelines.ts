@@ -16,6 +16,11 @@ export interface GraphEdge {
   pipeline: string
 }
 
+export interface Graph {
+  nodes: GraphNode[]
+  edges: GraphEdge[]
+}
+
 interface Pipeline {
   receivers?: string[]
   processors?: string[]
@@ -28,7 +33,7 @@ interface Config {
 }
 
 /** Components of each pipeline in order; a connector is one node that ends one pipeline and begins another. */
-export function pipelineGraph(text: string): { nodes: GraphNode[]; edges: GraphEdge[] } {
+export function pipelineGraph(text: string): Graph {
   const config = parse(text, { logLevel: 'silent' }) as Config | null
   const connectors = new Set(Object.keys(config?.connectors ?? {}))
   const nodes = new Map<string, GraphNode>()
