@@ -50,7 +50,7 @@ export function pipelineGraph(text: string): Graph {
     const processors = list(parts.processors).map((name) => add('processors', name))
     const exporters = list(parts.exporters).map((name) => add('exporters', name))
     const link = (from: string, to: string) => edges.push({ from, to, pipeline })
-    processors.slice(1).forEach((to, index) => link(processors[index]!, to))
+    for (const [index, to] of processors.slice(1).entries()) link(processors[index]!, to)
     const [first, last] = [processors[0], processors.at(-1)]
     if (first && last) {
       for (const from of receivers) link(from, first)
