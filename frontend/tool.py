@@ -2,7 +2,7 @@
 
 python frontend/tool.py build [--optional]   # into dist/, once per content
 python frontend/tool.py types [--check]      # src/services/schema.d.ts from the API's own description
-python frontend/tool.py check | test         # TypeScript | vitest
+python frontend/tool.py check | test         # TypeScript and Biome's rules | vitest
 python frontend/tool.py npm ...              # npm as it is, such as `npm install`
 """
 
@@ -137,9 +137,11 @@ def main() -> None:
             node(NPM, *more)
         else:
             install()
-            node(binary("tsc"), "--noEmit", "-p", ".") if given.task == "check" else node(
-                binary("vitest"), "run", *more
-            )
+            if given.task == "test":
+                node(binary("vitest"), "run", *more)
+            else:
+                node(binary("tsc"), "--noEmit", "-p", ".")
+                node(binary("biome"), "lint", "--error-on-warnings")
     except SystemExit as failed:
         if not given.optional:
             raise

@@ -5,20 +5,34 @@ import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
 
+from flowkit.testing import eventually
+
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "support"), str(HERE.parent / "interop" / "support")]  # importlib mode looks nowhere itself
 
+from browser_steps import Strays  # noqa: E402
 from browser_visit import PATIENCE, ROOT, SCREENS, Visit  # noqa: E402
 from interop_agents import Extension, Fleet, Supervisor  # noqa: E402
+from interop_configs import UNSTARTABLE  # noqa: E402
 from interop_flowgate import FlowGate  # noqa: E402
 
 SIMULATED = 200
+# What simulated agents send of themselves tells of these two.
+FLOWING = """\
+receivers: {otlp: {protocols: {grpc: }}}
+processors: {batch: }
+exporters: {otlp: {endpoint: "127.0.0.1:1"}}
+service: {pipelines: {traces: {receivers: [otlp], processors: [batch], exporters: [otlp]}}}
+"""
 BUILD_SECONDS = 900
 
 expect.set_options(timeout=PATIENCE)
@@ -66,18 +80,43 @@ def binaries() -> Path:
     return Path(run(ROOT / "tests" / "interop" / "peers" / "build.sh", PYTHON=sys.executable).strip())
 
 
+@contextmanager
+def simulated(flowgate: FlowGate, seed: str, agents: int, *options: str) -> Iterator[None]:
+    """Simulated agents, which apply, refuse and restart as real ones do; hosts are named after the seed."""
+    command = [sys.executable, "-m", "flowgate_cli", "sim", "--agents", str(agents), "--seed", seed, *options]
+    with (flowgate.data / f"sim-{seed}.log").open("wb") as log:
+        simulation = subprocess.Popen([*command, "--data-dir", str(flowgate.data)], stdout=log, stderr=log)
+    try:
+        yield
+    finally:
+        simulation.terminate()
+        simulation.wait(20)
+
+
 @pytest.fixture(scope="session")
 def flowgate(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlowGate]:
-    """FlowGate whole, with 200 simulated agents, which apply, refuse and restart as real ones do."""
-    folder = tmp_path_factory.mktemp("flowgate")
-    with FlowGate(folder) as running, (folder / "sim.log").open("wb") as log:
-        command = [sys.executable, "-m", "flowgate_cli", "sim", "--agents", str(SIMULATED), "--data-dir"]
-        simulation = subprocess.Popen([*command, str(running.data)], stdout=log, stderr=log)
-        try:
-            yield running
-        finally:
-            simulation.terminate()
-            simulation.wait(20)
+    """FlowGate whole, with 200 simulated agents."""
+    with FlowGate(tmp_path_factory.mktemp("flowgate")) as running, simulated(running, "sim", SIMULATED):
+        yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session", autouse=True)
+async def strays(flowgate: FlowGate) -> AsyncIterator[Strays]:
+    """Agents that need somebody, from the first walk on: it takes a while until one is seen to crash again and again,
+    or has metrics enough for a rate."""
+    supervised = ("--supervised-ratio", "1")
+    with simulated(flowgate, "loop", 1, *supervised, "--no-validate"), simulated(flowgate, "calm", 2, *supervised):
+        async with flowgate.api() as api:
+            with simulated(flowgate, "gone", 2, *supervised):
+                hosts = [f"{seed}-supervisor-{n}" for seed, n in product(("calm", "gone"), (1, 2))]
+                hosts.insert(0, "loop-supervisor-1")
+                ids = [(await api.on_host(host, 60))["instance_id"] for host in hosts]
+            loop, refusing, flowing, *gone = ids
+            for agent, config in ((loop, UNSTARTABLE), (refusing, UNSTARTABLE), (flowing, FLOWING)):
+                await eventually(
+                    partial(api.try_push, agent, config), seconds=30, until=lambda answer: answer.is_success
+                )
+        yield Strays(loop, refusing, flowing, tuple(gone))
 
 
 @pytest.fixture(scope="session")

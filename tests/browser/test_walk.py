@@ -44,17 +44,33 @@ async def test_sign_in(visit: Visit, flowgate: FlowGate) -> None:
 
 
 async def test_overview(visit: Visit, flowgate: FlowGate, supervisor: Supervisor, extension: Extension) -> None:
-    """Counts lead to the agents that they count; what changed lately is there."""
+    """Who needs somebody and why, what is under way, what changed lately; counts lead to the agents that they count."""
     await ready(flowgate, supervisor)
     page = visit.page
+    async with flowgate.api() as api:
+        restarts = {"management_mode": "supervisor", "status": ["online"]}
+        begun = await api.client.post("/supervisor/operations", json={"action": "restart", "selector": restarts})
     await visit.go("/")
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
     mode = page.get_by_role("region", name="Mode")
     await expect(mode.get_by_role("link", name=re.compile("extension"))).to_be_visible()
-    for section in ("Needs attention", "Operations", "The last hour"):
-        await expect(page.get_by_role("region", name=section)).to_be_visible()
-    await expect(page.get_by_role("list", name="Events").get_by_role("listitem").first).to_be_visible()
+    attention = page.get_by_role("region", name="Needs attention")
+    for reason in ("The collector crashes again and again", "It refused its configuration", "Not connected"):
+        await expect(attention.get_by_text(reason).first).to_be_visible(timeout=SOON)
+    operations = page.get_by_role("region", name="Operations")
+    await expect(operations.get_by_text("running", exact=True).first).to_be_visible()
+    done = operations.get_by_role("progressbar").first
+    await expect(done).not_to_have_attribute("aria-valuenow", "0")
+    lately = page.get_by_role("region", name="The last hour")
+    await expect(lately.get_by_role("listitem").filter(has_text="restart").first).to_be_visible()
     await visit.look("overview")
+    async with flowgate.api() as api:
+        await api.client.post(f"/supervisor/operations/{begun.json()['operation_id']}/cancel")
+    await attention.get_by_role("link", name="1 collector crashes again and again").click()
+    row = page.get_by_role("table", name="Agents").get_by_role("row").nth(1)
+    await expect(row.get_by_text("crash loop")).to_be_visible()
+    await expect(page.get_by_text("1 agent matches")).to_be_visible()
+    await page.go_back()
     await mode.get_by_role("link", name=re.compile("extension")).click()
     await expect(page).to_have_url(re.compile(r"/agents\?mode=extension$"))
     await expect(page.get_by_role("table", name="Agents").get_by_text("Extension").first).to_be_visible()
@@ -65,7 +81,7 @@ async def test_agents(visit: Visit, supervisor: Supervisor, extension: Extension
     page = visit.page
     await visit.go("/agents")
     table = page.get_by_role("table", name="Agents")
-    await expect(page.get_by_text(re.compile(r"^20\d agents"))).to_be_visible()
+    await expect(page.get_by_text(re.compile(r"^2[01]\d agents"))).to_be_visible()
     await visit.look("agents")
     rows = table.get_by_role("row")
     assert await rows.count() < 80  # of two hundred: only those in sight are drawn
@@ -106,22 +122,25 @@ async def test_an_agent_under_a_supervisor(visit: Visit, flowgate: FlowGate, sup
     ).to_be_visible()
     await expect(dialog.get_by_text("pipeline:", exact=False).first).to_be_visible()
     await visit.look("agent-overview")
+    async with flowgate.api() as api:
+        summary: str = (await api.get(f"/gateways/{instance_id}/diagnosis"))["summary"]
     for tab, seen in (
         ("Configuration", dialog.get_by_role("region", name="Effective, as the agent reports it")),
         ("Pipelines", dialog.locator(".react-flow__node").first),
         ("Logs", dialog.get_by_role("log")),
         ("Metrics", dialog.get_by_role("img", name=re.compile("^Memory in MiB"))),
         ("Events", dialog.get_by_role("list", name="Events").get_by_text("connected").first),
-        ("Diagnosis", dialog.get_by_role("alert").first),
+        ("Diagnosis", dialog.get_by_text(summary)),
         ("Version & components", dialog.get_by_role("table", name="Components")),
     ):
         await dialog.get_by_role("tab", name=tab).click()
         await expect(seen).to_be_visible(timeout=SOON)
         await visit.look(f"agent-{tab.split(' ')[0].lower()}")
-    await dialog.get_by_role("tab", name="Logs").click()
-    await dialog.get_by_label("Source").click()
-    await page.get_by_role("option", name="collector").click()
-    await expect(dialog.get_by_role("log").get_by_text("collector").first).to_be_visible(timeout=SOON)
+    await dialog.get_by_role("tab", name="Overview").click()
+    own = dialog.get_by_role("region", name="Description")
+    await expect(own.get_by_text("service.instance.id")).to_be_visible()
+    await expect(own.get_by_text(instance_id)).to_be_visible()
+    await expect(dialog.get_by_role("button", name="Remove…")).to_have_attribute("aria-disabled", "true")
 
 
 async def test_restart(visit: Visit, flowgate: FlowGate, supervisor: Supervisor) -> None:
@@ -204,6 +223,10 @@ async def test_editor(visit: Visit, flowgate: FlowGate, supervisor: Supervisor) 
     await expect(delivery).to_contain_text("failed", timeout=SOON)
     await expect(delivery).to_contain_text("no_such_exporter")
     await visit.look("editor-failed")
+    await visit.go(f"/agents/{instance_id}/diagnosis")
+    cause = page.get_by_role("region").filter(has_text="probable cause").filter(has_text="no_such_exporter")
+    await expect(cause.first).to_be_visible()
+    await visit.go(f"/agents/{instance_id}/edit")
 
     name = f"walk_{visit.scheme}"
     await write(visit, good(name))

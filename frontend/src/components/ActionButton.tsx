@@ -1,25 +1,23 @@
 import { Button, type ButtonProps, Tooltip } from '@mantine/core'
-import { useId, type ReactNode } from 'react'
+import { type MouseEvent, type ReactNode, useId } from 'react'
 
 type Props = ButtonProps & { onClick?: () => void; reason?: string | null; children: ReactNode }
 
 /** A button; one that cannot be used stays reachable and says why, and how that is changed. */
 export function ActionButton({ reason, onClick, children, ...button }: Props) {
   const id = useId()
-  if (!reason) {
-    return (
-      <Button onClick={onClick} {...button}>
-        {children}
-      </Button>
-    )
-  }
+  const refused = reason
+    ? { 'aria-disabled': true, 'data-disabled': true, 'aria-describedby': id, onClick: (event: MouseEvent) => event.preventDefault() }
+    : { onClick }
   return (
-    <Tooltip label={reason} events={{ hover: true, focus: true, touch: true }}>
-      <Button {...button} aria-disabled data-disabled aria-describedby={id} onClick={(event) => event.preventDefault()}>
+    <Tooltip label={reason} disabled={!reason} events={{ hover: true, focus: true, touch: true }}>
+      <Button {...button} {...refused}>
         {children}
-        <span id={id} hidden>
-          {reason}
-        </span>
+        {reason && (
+          <span id={id} hidden>
+            {reason}
+          </span>
+        )}
       </Button>
     </Tooltip>
   )

@@ -106,6 +106,7 @@ function Plot({ chart, timestamps }: { chart: Chart; timestamps: number[] }) {
       <div ref={box} role="img" aria-label={`${chart.title} in ${chart.unit}. Latest: ${now}`} style={{ height: 170 }} />
       <Group gap="xs">
         {chart.series.map((one, index) => (
+          // biome-ignore lint/suspicious/noArrayIndexKey: two series may have one name
           <Text size="xs" key={`${one.name}${index}`}>
             <span className="fg-dot" style={{ display: 'inline-block', color: COLOURS[scheme][index % 6] }} /> {one.name}{' '}
             <b>{short(last(one.values))}</b>

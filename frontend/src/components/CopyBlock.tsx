@@ -5,7 +5,7 @@ import { IconCheck, IconCopy } from '@tabler/icons-react'
 export function CopyBlock({ text, label }: { text: string; label: string }) {
   return (
     <Box pos="relative" bg="var(--fg-canvas)" p="sm" pr={44} bdrs="sm" bd="1px solid var(--mantine-color-default-border)">
-      <pre className="fg-pre" tabIndex={0} aria-label={label}>
+      <pre role="region" className="fg-pre" tabIndex={0} aria-label={label}>
         {text}
       </pre>
       <CopyButton value={text}>

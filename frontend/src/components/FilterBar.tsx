@@ -3,7 +3,6 @@ import { useDebouncedCallback, useDebouncedValue } from '@mantine/hooks'
 import { IconSearch } from '@tabler/icons-react'
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { type FormEvent, useEffect, useId, useMemo, useRef, useState } from 'react'
-import type { SupervisedAgent } from '../services/api'
 import { queries } from '../services/queries'
 import { agents } from './counts'
 import classes from './FilterBar.module.css'
@@ -13,7 +12,6 @@ interface Props {
   filters: Filters
   change: (name: string, values: string[]) => void
   clear: () => void
-  rows: SupervisedAgent[]
   withMode?: boolean
 }
 
@@ -21,7 +19,7 @@ const TYPING_MILLISECONDS = 200
 const SEVERAL = ' several' // no version looks like this
 
 /** Search and filters of a list of agents, with what there is as suggestions. The URL holds them. */
-export function FilterBar({ filters, change, clear, rows, withMode = true }: Props) {
+export function FilterBar({ filters, change, clear, withMode = true }: Props) {
   const { data: summary } = useQuery(queries.summary)
   const [text, setText] = useState(filters.q ?? '')
   const sent = useRef(filters.q ?? '')
@@ -41,9 +39,11 @@ export function FilterBar({ filters, change, clear, rows, withMode = true }: Pro
   const [label, setLabel] = useState<string | null>(null)
   const [wanted] = useDebouncedValue(label, TYPING_MILLISECONDS)
   const { data: known } = useQuery({ ...queries.labels(wanted ?? ''), enabled: wanted !== null, placeholderData: keepPreviousData })
+  const [typed] = useDebouncedValue(text.trim(), TYPING_MILLISECONDS)
+  const { data: found } = useQuery({ ...queries.found(typed), enabled: typed !== '', placeholderData: keepPreviousData })
   const suggestions = useMemo(
-    () => [...new Set(rows.slice(0, 200).flatMap((row) => (row.host_name ? [row.host_name] : [])))],
-    [rows],
+    () => [...new Set((typed ? (found ?? []) : []).flatMap((one) => (one.host_name ? [one.host_name, one.name] : [one.name])))],
+    [typed, found],
   )
   const toggle = (status: (typeof STATUSES)[number]) => {
     const chosen = filters.status ?? []

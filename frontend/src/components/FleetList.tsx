@@ -58,7 +58,7 @@ export function FleetList({ base, label, columns, defaults, fixed, whenEmpty }: 
   return (
     <>
       <Group justify="space-between" gap="xs">
-        <FilterBar filters={own} change={change} clear={clear} rows={fleet.rows} withMode={!fixed?.management_mode} />
+        <FilterBar filters={own} change={change} clear={clear} withMode={!fixed?.management_mode} />
         <Group gap="xs" ml="auto">
           {fleet.isOutdated && (
             <Button variant="light" leftSection={<IconRefresh size={14} />} onClick={fleet.reload}>

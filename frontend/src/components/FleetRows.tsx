@@ -54,6 +54,8 @@ export function FleetRows({ scroller, rows, columns, selected, current, onToggle
     if (time) time.title = exactly(time.dateTime)
   }
   return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: the link in each row is what keys follow
+    // biome-ignore lint/a11y/useKeyWithMouseEvents: a title is for who hovers
     <div
       role="rowgroup"
       className={classes.rows}

@@ -3,15 +3,18 @@ import { graphlib, layout } from '@dagrejs/dagre'
 import { Text, useComputedColorScheme } from '@mantine/core'
 import { Background, Controls, type Edge, type Node, Position, ReactFlow } from '@xyflow/react'
 import { useMemo } from 'react'
-import { type GraphNode, type Kind, pipelineGraph } from './pipelines'
+import { type Graph, type GraphEdge, type Kind, pipelineGraph } from './pipelines'
+import { type Rate, rateText } from './rates'
 import { Empty } from './States'
 
 const WIDTH = 170
 const HEIGHT = 44
 const TONES: Record<Kind, string> = { receivers: 'blue', processors: 'warn', exporters: 'good', connectors: 'violet' }
 
+type Rates = (edge: GraphEdge, graph: Graph) => Rate | null
+
 /** The way of telemetry through a collector, with what flows over each edge where it is known. */
-export default function PipelineGraph({ config, rates }: { config: string; rates?: (node: GraphNode) => string | null }) {
+export default function PipelineGraph({ config, rates }: { config: string; rates?: Rates }) {
   const scheme = useComputedColorScheme('light')
   const { nodes, edges } = useMemo(() => placed(config, rates), [config, rates])
   if (!nodes.length) return <Empty title="There are no pipelines in this configuration" />
@@ -34,13 +37,14 @@ export default function PipelineGraph({ config, rates }: { config: string; rates
         </ReactFlow>
       </div>
       <Text size="xs" c="dimmed" mt={4}>
-        Receivers are blue, processors amber, exporters green, connectors violet.
+        Receivers are blue, processors amber, exporters green, connectors violet. Rates are those of the last minutes; collectors
+        count a component that is in several pipelines once for all of them.
       </Text>
     </>
   )
 }
 
-function placed(config: string, rates?: (node: GraphNode) => string | null): { nodes: Node[]; edges: Edge[] } {
+function placed(config: string, rates?: Rates): { nodes: Node[]; edges: Edge[] } {
   let graph: ReturnType<typeof pipelineGraph>
   try {
     graph = pipelineGraph(config)
@@ -51,7 +55,6 @@ function placed(config: string, rates?: (node: GraphNode) => string | null): { n
   for (const { id } of graph.nodes) g.setNode(id, { width: WIDTH, height: HEIGHT })
   for (const { from, to } of graph.edges) g.setEdge(from, to)
   layout(g)
-  const byId = new Map(graph.nodes.map((node) => [node.id, node]))
   return {
     nodes: graph.nodes.map((node) => {
       const { x, y } = g.node(node.id) as { x: number; y: number }
@@ -74,17 +77,16 @@ function placed(config: string, rates?: (node: GraphNode) => string | null): { n
         style: { width: WIDTH, padding: '5px 8px', borderColor: `var(--fg-${TONES[node.kind]})`, borderWidth: 2, borderRadius: 6 },
       }
     }),
-    edges: graph.edges.map(({ from, to }, index) => {
-      const [source, target] = [byId.get(from)!, byId.get(to)!]
-      const rate = (source.kind === 'receivers' && rates?.(source)) || (target.kind === 'exporters' && rates?.(target)) || null
+    edges: graph.edges.map((edge, index) => {
+      const rate = rates?.(edge, graph) ?? null
       return {
         id: `${index}`,
-        source: from,
-        target: to,
-        animated: rate !== null && !rate.startsWith('0 '),
+        source: edge.from,
+        target: edge.to,
+        animated: rate !== null && rate.perSecond > 0,
         ...(rate
           ? {
-              label: rate,
+              label: rateText(rate),
               labelStyle: { fontSize: 11, fill: 'var(--mantine-color-text)' },
               labelBgStyle: { fill: 'var(--mantine-color-body)' },
             }

@@ -4,6 +4,7 @@ import type { Column } from './FleetTable'
 import { HealthIndicator } from './HealthIndicator'
 import { Labels } from './Labels'
 import { ModeBadge } from './ModeBadge'
+import { NameParts } from './NameParts'
 import { agoText } from './RelativeTime'
 import { SupervisorStatus } from './SupervisorStatus'
 
@@ -11,17 +12,6 @@ import { SupervisorStatus } from './SupervisorStatus'
 // followed by the table (`FleetRows`), time goes on for all of them at once, and the exact one is made when it is hovered.
 const timeOf = (at: string | null, now: number) => (at ? <time dateTime={at}>{agoText(at, now)}</time> : 'never')
 
-/** The host tells agents of one kind apart: where there is no room, the part before it is cut. */
-function nameParts(name: string) {
-  const at = name.indexOf('@')
-  if (at < 0) return <span>{name}</span>
-  return (
-    <>
-      <span>{name.slice(0, at + 1)}</span>
-      <b>{name.slice(at + 1)}</b>
-    </>
-  )
-}
 
 const name = (base: string): Column => ({
   id: 'name',
@@ -30,7 +20,7 @@ const name = (base: string): Column => ({
   sort: 'name',
   cell: (row) => (
     <a href={`${base}/${row.instance_id}`} data-row-link className="fg-link fg-name" title={row.name}>
-      {nameParts(row.name)}
+      {NameParts(row)}
     </a>
   ),
 })
@@ -44,7 +34,7 @@ const status: Column = {
 const health: Column = {
   id: 'health',
   title: 'Health',
-  width: 110,
+  width: 120,
   sort: 'health',
   cell: (row) => HealthIndicator(row),
 }
@@ -58,7 +48,7 @@ const mode: Column = {
 const collector: Column = {
   id: 'collector',
   title: 'Collector',
-  width: 108,
+  width: 120,
   cell: (row) =>
     row.management_mode === 'supervisor' ? (
       SupervisorStatus(row)

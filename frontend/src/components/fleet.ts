@@ -190,6 +190,7 @@ export function useFleet(filters: Filters): FleetList {
     void queryClient.resetQueries({ queryKey: [...keys.agents, JSON.parse(key)] })
   }, [queryClient, key])
   const loaded = isPlaceholder ? 0 : query.data?.pages.length
+  // biome-ignore lint/correctness/useExhaustiveDependencies: other filters make another list
   useEffect(() => {
     freshAt.current = Date.now()
     setStale(null)

@@ -34,16 +34,3 @@ export function charts(metrics: Metrics): Chart[] {
 function signal(name: string): string {
   return /_(spans|metric_points|log_records)/.exec(name)?.[1]?.replace('_', ' ') ?? ''
 }
-
-/** What flows through a component lately, summed over its series; null where nothing is known. */
-export function rateOf(metrics: Metrics, kind: 'receivers' | 'exporters', name: string, pipeline: string): string | null {
-  const [prefix, attribute] = kind === 'receivers' ? ['otelcol_receiver_accepted_', 'receiver'] : ['otelcol_exporter_sent_', 'exporter']
-  const items = { traces: 'spans', metrics: 'metric_points', logs: 'log_records' }[pipeline.split('/')[0] ?? '']
-  const found = metrics.series.filter(
-    (one) => one.name.startsWith(prefix + (items ?? '')) && one.attributes[attribute] === name,
-  )
-  const latest = found.map((one) => one.values.findLast((value) => value !== null)).filter((value) => value != null)
-  if (!latest.length) return null
-  const sum = latest.reduce((total, value) => total + value, 0)
-  return `${sum >= 100 ? Math.round(sum).toLocaleString() : Number(sum.toPrecision(2))} /s`
-}

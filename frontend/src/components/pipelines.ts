@@ -16,6 +16,11 @@ export interface GraphEdge {
   pipeline: string
 }
 
+export interface Graph {
+  nodes: GraphNode[]
+  edges: GraphEdge[]
+}
+
 interface Pipeline {
   receivers?: string[]
   processors?: string[]
@@ -28,7 +33,7 @@ interface Config {
 }
 
 /** Components of each pipeline in order; a connector is one node that ends one pipeline and begins another. */
-export function pipelineGraph(text: string): { nodes: GraphNode[]; edges: GraphEdge[] } {
+export function pipelineGraph(text: string): Graph {
   const config = parse(text, { logLevel: 'silent' }) as Config | null
   const connectors = new Set(Object.keys(config?.connectors ?? {}))
   const nodes = new Map<string, GraphNode>()
@@ -45,7 +50,7 @@ export function pipelineGraph(text: string): { nodes: GraphNode[]; edges: GraphE
     const processors = list(parts.processors).map((name) => add('processors', name))
     const exporters = list(parts.exporters).map((name) => add('exporters', name))
     const link = (from: string, to: string) => edges.push({ from, to, pipeline })
-    processors.slice(1).forEach((to, index) => link(processors[index]!, to))
+    for (const [index, to] of processors.slice(1).entries()) link(processors[index]!, to)
     const [first, last] = [processors[0], processors.at(-1)]
     if (first && last) {
       for (const from of receivers) link(from, first)

@@ -113,10 +113,9 @@ export default function MonacoBox({ initial, replacement, onChange, original, he
     }
     if (view.current) editor.current.restoreViewState(view.current)
     // Escape closes Monaco's suggestions; a dialog around them would take it too.
-    editor.current
-      .getDomNode()
-      ?.querySelectorAll('textarea, .native-edit-context')
-      .forEach((field) => field.setAttribute('data-mantine-stop-propagation', 'true'))
+    for (const field of editor.current.getDomNode()?.querySelectorAll('textarea, .native-edit-context') ?? []) {
+      field.setAttribute('data-mantine-stop-propagation', 'true')
+    }
     let isOpen = true
     closeEditor.current = () => {
       if (!isOpen) return

@@ -108,7 +108,7 @@ export function check(text: string, available: Components, agent = 'This agent')
   visit(document, {
     Scalar(_, node) {
       if (typeof node.value !== 'string' || !MASK.test(node.value)) return
-      add('error', 'Here stood a secret, which FlowGate does not keep. Write it, or a reference such as ${env:NAME}.', node.range)
+      add('error', `Here stood a secret, which FlowGate does not keep. Write it, or a reference such as \${env:NAME}.`, node.range)
     },
   })
 

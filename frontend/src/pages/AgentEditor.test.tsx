@@ -186,7 +186,7 @@ describe('the editor of an agent', () => {
     expect(await screen.findByText('no problems found')).toBeInTheDocument()
     expect(asked).not.toContain('receivers: [')
     server.use(http.post('*/api/v1/configs/validate', () => problem(503, 'config-push does not answer.')))
-    await write(field, config('debug'))
+    await write(field, `${config('otlp')}# another\n`)
     expect(await screen.findByText('not checked by FlowGate')).toHaveAttribute('title', 'config-push does not answer.')
   })
 

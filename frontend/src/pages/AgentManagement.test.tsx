@@ -52,6 +52,24 @@ describe('the list of agents', () => {
     await waitFor(() => expect(asked.at(-1)).toContain('version=0.149.0&config_state=failed'))
   })
 
+  it('suggests hosts and names of the whole fleet, as one types', async () => {
+    const asked: string[] = []
+    server.use(
+      http.get('*/api/v1/gateways', ({ request }) => {
+        const query = new URL(request.url).searchParams
+        asked.push(`${query.get('q')} ${query.get('limit')}`)
+        return page([makeAgent(19_999, { name: 'otelcol@far-away', host_name: 'far-away' })])
+      }),
+    )
+    visit('/agents')
+    const search = await screen.findByRole('combobox', { name: 'Search agents' })
+    expect(asked).toEqual([])
+    await userEvent.type(search, 'far')
+    await waitFor(() => expect(document.querySelector('datalist option[value="far-away"]')).toBeInTheDocument())
+    expect(document.querySelector('datalist option[value="otelcol@far-away"]')).toBeInTheDocument()
+    expect(asked.at(-1)).toBe('far 20')
+  })
+
   it('suggests labels of the whole fleet, and filters by crash loops', async () => {
     const asked: string[] = []
     server.use(

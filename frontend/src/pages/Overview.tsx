@@ -4,6 +4,7 @@ import type { ReactNode } from 'react'
 import { Link } from 'react-router'
 import { CountBars } from '../components/CountBars'
 import { EventTimeline } from '../components/EventTimeline'
+import { NameParts } from '../components/NameParts'
 import { useNames } from '../components/names'
 import { OperationBar } from '../components/OperationBar'
 import { Page } from '../components/Page'
@@ -136,8 +137,8 @@ function Attention({ loops, sick }: { loops: number; sick: number }) {
             )}
             {rows.slice(0, SHOWN).map((row) => (
               <Group key={row.instance_id} gap="sm" wrap="nowrap" py={5} className="fg-line">
-                <Link to={`/agents/${row.instance_id}`} className="fg-link fg-ellipsis" style={{ flex: '0 0 220px' }}>
-                  {row.name}
+                <Link to={`/agents/${row.instance_id}`} className="fg-link fg-name" title={row.name} style={{ flex: '0 0 220px' }}>
+                  <NameParts name={row.name} />
                 </Link>
                 <Text size="sm" className="fg-ellipsis" style={{ flex: 1 }} title={reasonOf(row) ?? ''}>
                   {reasonOf(row)}

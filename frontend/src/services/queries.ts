@@ -54,6 +54,13 @@ export const queries = {
   about: queryOptions({ queryKey: ['about'], queryFn: sessionApi.about, staleTime: Number.POSITIVE_INFINITY }),
   summary: queryOptions({ queryKey: keys.summary, queryFn: agentApi.summary, ...polled }),
   labels: (q: string) => queryOptions({ queryKey: ['labels', q], queryFn: () => fleetApi.labels(q), staleTime: 30_000 }),
+  /** The first agents that a text finds, for suggestions. */
+  found: (q: string) =>
+    queryOptions({
+      queryKey: ['found', q],
+      queryFn: async () => (await agentApi.list({ q, limit: 20 })).items,
+      staleTime: 30_000,
+    }),
   gateway: (id: string) =>
     queryOptions({ queryKey: [...keys.agent(id), 'gateway'], queryFn: () => agentApi.get(id), ...polled }),
   health: (id: string) =>

@@ -8,7 +8,7 @@ export default function TextBox({ initial, replacement, onChange, original, labe
     if (!replacement || !field.current) return
     field.current.value = replacement.text
     onChange(replacement.text)
-  }, [replacement])
+  }, [replacement, onChange])
   return (
     <>
       <textarea ref={field} aria-label={label} defaultValue={initial} onChange={(event) => onChange(event.currentTarget.value)} />

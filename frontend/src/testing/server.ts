@@ -102,6 +102,7 @@ export const server = setupServer(
   ),
   http.get('*/api/v1/fleet/labels', () => HttpResponse.json({ items: [] })),
   http.get('*/api/v1/ui/agents', () => page(fleet)),
+  http.get('*/api/v1/gateways', () => page(fleet)),
   http.get('*/api/v1/supervisor/ui/agents', () => page(fleet.filter((one) => one.management_mode === 'supervisor'))),
   http.get('*/api/v1/gateways/:id', ({ params }) => {
     const one = find(params.id)

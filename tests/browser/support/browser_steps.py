@@ -1,10 +1,27 @@
 """What several walks do."""
 
+from dataclasses import dataclass
+
 from browser_visit import Visit
 from interop_agents import Supervisor
 from interop_configs import good
 from interop_flowgate import FlowGate
 from playwright.async_api import Locator
+
+
+@dataclass(frozen=True)
+class Strays:
+    """Simulated agents that are not as they should be, by instance_id."""
+
+    loop: str
+    """Its collector crashes again and again."""
+    refusing: str
+    """It has refused its configuration."""
+    flowing: str
+    """It tells what flows through it."""
+    gone: tuple[str, ...]
+    """They were there."""
+
 
 SOON = 90_000  # ms; a real collector has to start
 
