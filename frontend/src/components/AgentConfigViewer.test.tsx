@@ -16,6 +16,7 @@ const delivery = (hash: string, state: Delivery['state']): Delivery => ({
   state,
   error: state === 'failed' ? 'unknown exporter "otpl"' : null,
   created_at: '2026-11-02T08:15:30Z',
+  created_by: 'admin',
   updated_at: '2026-11-02T08:15:32Z',
 })
 const refused: AgentConfig = {

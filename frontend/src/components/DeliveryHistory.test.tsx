@@ -14,6 +14,7 @@ const delivery = (hash: string, state: Delivery['state'], error: string | null =
   state,
   error,
   created_at: '2026-11-02T08:15:30Z',
+  created_by: 'admin',
   updated_at: '2026-11-02T08:15:32Z',
 })
 const config = { assigned: { config_hash: 'bbbb', config: 'exporters:\n  debug:\n' } } as AgentConfig
@@ -30,6 +31,7 @@ it('says what became of each delivery, and why', async () => {
   show(<DeliveryHistory gateway={fleet[0]!} config={config} />)
   const table = await screen.findByRole('table', { name: 'Deliveries' })
   const [, latest, former] = within(table).getAllByRole('row')
+  expect(latest).toHaveTextContent('by admin')
   expect(latest).toHaveTextContent('applied')
   expect(former).toHaveTextContent('failed')
   expect(former).toHaveTextContent('unknown exporter "otpl"')

@@ -36,6 +36,7 @@ export function DeliveryHistory({ gateway, config }: { gateway: Gateway; config:
                   <Table.Tr key={one.delivery_id}>
                     <Table.Td>
                       <RelativeTime at={one.created_at} />
+                      {one.created_by && ` by ${one.created_by}`}
                     </Table.Td>
                     <Table.Td>
                       <ConfigStateBadge state={one.state} error={one.error} />

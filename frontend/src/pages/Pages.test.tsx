@@ -44,7 +44,7 @@ describe('overview', () => {
   })
   it('says in words why an agent needs somebody', async () => {
     const failed = makeAgent(7, {
-      delivery: { delivery_id: 'd', instance_id: '', config_hash: '', state: 'failed', error: 'unknown exporter', created_at: null, updated_at: null },
+      delivery: { delivery_id: 'd', instance_id: '', config_hash: '', state: 'failed', error: 'unknown exporter', created_at: null, created_by: null, updated_at: null },
     })
     server.use(
       http.get('*/api/v1/ui/agents', ({ request }) =>

@@ -87,6 +87,7 @@ function delivered(row: SupervisedAgent, event: FleetEvent, at: string | null): 
       state,
       error: text(event.error),
       created_at: row.delivery?.delivery_id === id ? row.delivery.created_at : at,
+      created_by: row.delivery?.delivery_id === id ? row.delivery.created_by : null,
       updated_at: at,
     },
   }
