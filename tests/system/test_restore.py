@@ -15,6 +15,7 @@ import httpx2
 import pytest
 
 from flowgate_cli.sim import Fleet, FleetPlan
+from flowkit import tasks
 from flowkit.embedded import EmbeddedPostgres
 from flowkit.embedded.postgres import binaries_folder
 from flowkit.migrate import migrate
@@ -56,11 +57,6 @@ def fleet(running: Any, token: str, seed: str, agents: int) -> Fleet:
             report_seconds=0.2,
         )
     )
-
-
-async def end(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 def settled() -> datetime:
@@ -182,9 +178,10 @@ async def test_a_restore_gives_the_same_fleet(flowgate_up: Callable[..., Any], d
         token = made.json()["token"]
         away = asyncio.create_task(fleet(first, token, "away", 1).run())
         (waiter,) = await eventually(lambda: online(client), seconds=30, until=lambda found: len(found) == 1)
-        await end(away)
+        await tasks.cancel(away)
         await eventually(lambda: online(client), seconds=30, until=lambda found: not found)
-        stack.push_async_callback(end, agents := asyncio.create_task(fleet(first, token, "restored", AGENTS).run()))
+        agents = asyncio.create_task(fleet(first, token, "restored", AGENTS).run())
+        stack.push_async_callback(tasks.cancel, agents)
 
         items = await eventually(lambda: online(client), seconds=30, until=lambda found: len(found) == AGENTS)
         talker = next(one["instance_id"] for one in items if one["management_mode"] == "supervisor")
@@ -204,7 +201,7 @@ async def test_a_restore_gives_the_same_fleet(flowgate_up: Callable[..., Any], d
             f"/supervisor/ui/agents/{waiter['instance_id']}/config", json={"config": CONFIG.format(2)}
         )
         waiting = f"/deliveries/{pushed.json()['delivery_id']}"
-        stack.push_async_callback(end, asyncio.create_task(chatter(first, token, talker)))
+        stack.push_async_callback(tasks.cancel, asyncio.create_task(chatter(first, token, talker)))
         await eventually(lambda: telemetry(client, talker, settled()), seconds=30, until=is_enough)
 
         moment = settled()
@@ -233,7 +230,7 @@ async def test_a_restore_gives_the_same_fleet(flowgate_up: Callable[..., Any], d
             assert records == told_after[0][len(told_after[0]) - len(records) :]
             assert is_enough((records, series)) and series == told_before[1]
             for seed, count in (("away", 1), ("restored", AGENTS)):
-                stack.push_async_callback(end, asyncio.create_task(fleet(restored, token, seed, count).run()))
+                stack.push_async_callback(tasks.cancel, asyncio.create_task(fleet(restored, token, seed, count).run()))
             delivered = await eventually(
                 lambda: get(client, waiting), seconds=60, until=lambda one: bool(one["state"] == "applied")
             )

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import nats.js.errors
 import pytest
 
-from flowkit import contracts, db, outbox
+from flowkit import contracts, db, outbox, tasks
 from flowkit.bus import Bus
 from flowkit.db import Connection, Database
 from flowkit.errors import UnavailableError
@@ -79,13 +79,11 @@ async def test_an_entry_that_is_wished_meanwhile_stays(place: Place) -> None:
 @asynccontextmanager
 async def kept_right(place: Place) -> AsyncIterator[None]:
     work = keep_right(place.bus, place.database, place.relay, SERVICE, lambda store: store, [place.standing], 1)
-    tasks = [asyncio.ensure_future(work), asyncio.ensure_future(place.relay.run())]
+    running = [asyncio.ensure_future(work), asyncio.ensure_future(place.relay.run())]
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await tasks.cancel(*running)
 
 
 async def test_a_bucket_that_is_lost_is_made_and_filled_anew(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from agent_registry.settings import Settings
 from flowgate.agent.v1 import events_pb2 as facts
 from flowgate.rpc.v1 import agent_registry_pb2, enrollment_pb2
 from flowgate.uplink.v1 import desired_pb2, uplink_pb2
-from flowkit import contracts, db, outbox, tokens
+from flowkit import contracts, db, outbox, tasks, tokens
 from flowkit import standing as standings
 from flowkit.db import Connection
 from flowkit.errors import ConflictError, InvalidError, NotFoundError
@@ -295,10 +295,9 @@ async def test_the_bucket_follows_the_database_after_a_loss(
 
             await eventually(keys, until=lambda found: found == [made.enrollment_token.token_id])
             await eventually(waiting, until=lambda count: count == 0)
-            relaying.cancel()
+            await tasks.cancel(relaying)
             await put_right()
             assert await waiting() == 0
         finally:
-            relaying.cancel()
-            await asyncio.gather(relaying, return_exceptions=True)
+            await tasks.cancel(relaying)
             await database.close()

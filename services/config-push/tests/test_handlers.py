@@ -1,5 +1,6 @@
 """config-push's handlers on a real PostgreSQL, each test in a transaction that leaves nothing behind."""
 
+import itertools
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4, uuid5
@@ -25,6 +26,7 @@ from opamp.v1.opamp_pb2 import RemoteConfigStatuses as Statuses
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 UID = UUID(int=1)
 GOOD, BETTER = "a: 1\n", "a: 2\n"
+MOMENTS = itertools.count()  # no two deliveries are of the same moment
 
 
 class MemoryBodies:
@@ -61,7 +63,7 @@ async def appear(push: ConfigPush, capabilities: int = SUPERVISOR) -> None:
 
 async def assign(push: ConfigPush, config: str = GOOD) -> tuple[rpc.Delivery, list[Effect]]:
     request = rpc.AssignConfigRequest(instance_id=str(UID), gateway_id=str(uuid4()), config=config, actor="admin")
-    reply = await handlers.assign_config(push, request, NOW)
+    reply = await handlers.assign_config(push, request, NOW + timedelta(microseconds=next(MOMENTS)))
     assert isinstance(reply.response, rpc.AssignConfigResponse)
     return reply.response.delivery, list(reply.effects)
 

@@ -15,7 +15,7 @@ from flowgate.rpc.v1 import operations_pb2 as rpc
 from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors_rpc
 from flowgate.supervisor.v1 import events_pb2 as facts
 from flowgate.uplink.v1 import uplink_pb2
-from flowkit import db
+from flowkit import db, tasks
 from flowkit.errors import ConflictError, InvalidError, NotFoundError
 from flowkit.outbox import Desired, Effect
 from flowkit.testing import EXTENSION, SUPERVISOR, make_report, rolled_back
@@ -367,9 +367,7 @@ async def test_replicas_never_begin_more_than_there_is_room_for(fresh_database_u
                     if now.state != facts.OPERATION_STATE_RUNNING:
                         break
         finally:
-            for task in work:
-                task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
+            await tasks.cancel(*work)
         assert (states(now), most) == ({"succeeded": 60}, 5)
     finally:
         await database.close()

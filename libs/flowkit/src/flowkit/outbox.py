@@ -22,6 +22,7 @@ from flowkit.bus import Bus, Outgoing
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.errors import TooLargeError, UnavailableError
 from flowkit.metrics import FrameMetrics
+from flowkit.tasks import end_if_cancelled
 from flowkit.telemetry import get_log
 from flowkit.tracing import Traced
 
@@ -124,6 +125,7 @@ class Relay:
     async def run(self) -> None:
         """Publish until cancelled. While NATS or PostgreSQL is away, rows stay where they are."""
         while True:
+            end_if_cancelled()
             try:
                 async with asyncio.timeout(_IDLE_SECONDS):
                     await self._rows.wait()

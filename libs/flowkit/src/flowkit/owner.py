@@ -17,7 +17,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit import bus as buses
-from flowkit import contracts, db, metrics, outbox
+from flowkit import contracts, db, metrics, outbox, tasks
 from flowkit.bus import Bus
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.errors import UnavailableError
@@ -30,6 +30,7 @@ from flowkit.service import Running
 from flowkit.settings import OwnerSettings
 from flowkit.shards import EntriesHandler, ShardConsumer
 from flowkit.standing import Standing, keep_right
+from flowkit.tasks import end_if_cancelled
 from flowkit.telemetry import get_log
 from flowkit.uplink import Report, Uplink
 
@@ -144,13 +145,13 @@ async def serve(
         publishing = asyncio.ensure_future(relay.run())
         stack.push_async_callback(_cancel, [publishing])
         stack.push_async_callback(relay.flush)
-        tasks = [asyncio.ensure_future(one) for one in work]
-        stack.push_async_callback(_cancel, tasks)
+        working = [asyncio.ensure_future(one) for one in work]
+        stack.push_async_callback(_cancel, working)
         await rpc.start()
         stack.push_async_callback(rpc.stop)
 
         async def ready() -> dict[str, bool]:
-            broken = any(task.done() for task in (publishing, *tasks))
+            broken = any(task.done() for task in (publishing, *working))
             return {"nats": bus.is_connected, "postgresql": await database.is_ready(), "work": not broken}
 
         told.add(lambda: metrics.connected({"main": bus}))
@@ -196,12 +197,9 @@ async def _figures(
         return await handler(store(connection), datetime.now(UTC))
 
 
-async def _cancel(tasks: Sequence[asyncio.Future[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    for result in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(result, Exception):
-            log.error("service.task_failed", error=repr(result))
+async def _cancel(running: Sequence[asyncio.Future[None]]) -> None:
+    for error in await tasks.cancel(*running):
+        log.error("service.task_failed", error=repr(error))
 
 
 async def _repeat(
@@ -216,6 +214,7 @@ async def _repeat(
     """Do a job every so many seconds, on one replica at a time; while PostgreSQL is away, later."""
     name = getattr(job, "__name__", "job")
     while True:
+        end_if_cancelled()
         await asyncio.sleep(seconds)
         try:
             effects: Sequence[Effect] = ()

@@ -14,6 +14,7 @@ from flowkit.bus import ACK_WAIT, Bus, sequence_of
 from flowkit.db import TRANSIENT
 from flowkit.errors import UnavailableError
 from flowkit.metrics import FrameMetrics
+from flowkit.tasks import end_if_cancelled
 from flowkit.telemetry import get_log
 
 log = get_log()
@@ -55,6 +56,7 @@ async def each_message(
     told = partial(metrics.message, stream, shard)
     try:
         while True:
+            end_if_cancelled()
             try:
                 if subscription is None:
                     if ensure is not None:

@@ -16,7 +16,7 @@ import orjson
 from google.protobuf.message import DecodeError, Message
 
 from api_gateway.schemas.event import event_json
-from flowkit import contracts
+from flowkit import contracts, tasks
 from flowkit.telemetry import get_log
 
 STREAMS: tuple[str, ...] = tuple(dict.fromkeys(contracts.stream_of(kind) for kind in contracts.event_types().values()))
@@ -150,9 +150,7 @@ class Hub:
         self._is_closed = True
         for queue in list(self._listeners):
             self._let_go(queue)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await tasks.cancel(*self._tasks)
 
     @property
     def is_running(self) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit import bus as buses
-from flowkit import service
+from flowkit import service, tasks
 from flowkit.errors import UnavailableError
 from flowkit.metrics import Metrics, connected
 from flowkit.telemetry import get_log
@@ -132,10 +132,4 @@ async def ingress(settings: OpampGatewaySettings) -> AsyncIterator[Running]:
 
 
 async def _start(stack: contextlib.AsyncExitStack, work: object) -> None:
-    task = asyncio.ensure_future(work)  # type: ignore[call-overload]
-
-    async def stop() -> None:
-        task.cancel()
-        await asyncio.wait({task})
-
-    stack.push_async_callback(stop)
+    stack.push_async_callback(tasks.cancel, asyncio.ensure_future(work))  # type: ignore[call-overload]
