@@ -42,11 +42,12 @@ else:
 
     @pytest.fixture(scope="session")
     def load(release: Release) -> Iterator[Load]:
-        """300 agents that report every few seconds, and people who ask the API; each agent has been answered."""
+        """300 agents that report every few seconds, people who ask and change; each agent has been answered."""
         opamp_url = release.service_url("agents").replace("http://", "ws://") + "/v1/opamp"
         tokens = release.secret("flowgate-tokens")
         with Load(AGENTS, opamp_url, release.service_url("api"), tokens, release.bus_urls()) as running:
             running.all_report(120)
+            running.change()
             with Usage(release) as REPORT.usage:
                 yield running
 

@@ -80,6 +80,9 @@ def test_scale_gateways_up_and_down(release: Release, load: Load, steps: Steps) 
     with steps.step("upgrade three opamp-gateways"):
         release.upgrade(release.other_image("opamp-gateway"))
         release.settled("opamp-gateway", 3)
+    with steps.step("upgrade three opamp-gateways, agents on each"):
+        release.upgrade(release.other_image("opamp-gateway"))
+        release.settled("opamp-gateway", 3)
     before = load.figures()
     with steps.step("scale opamp-gateway from 3 to 1"):
         release.scale("opamp-gateway", 1)
@@ -92,7 +95,7 @@ def test_scale_consumers_up(release: Release, steps: Steps) -> None:
         release.scale("agent-registry", 2)
 
 
-@pytest.mark.parametrize("service", [*SERVICES, "nats"])
+@pytest.mark.parametrize("service", [*SERVICES, "nats", "postgresql"])
 def test_kill(release: Release, steps: Steps, service: str) -> None:
     """SIGKILL: requests may fail meanwhile, answered reports may not be lost."""
     with steps.step(f"kill -9 {service}", is_orderly=False):
@@ -131,10 +134,20 @@ def test_autoscaler_follows_the_load(release: Release, load: Load, steps: Steps)
         release.settled("opamp-gateway", 1)
 
 
-def test_a_failed_upgrade_rolls_back(release: Release, steps: Steps) -> None:
-    """An image that does not exist: nobody notices, and the release is what it was."""
+@pytest.mark.parametrize(
+    ("why", "values"),
+    [
+        ("an image that does not exist", ["services.agent-registry.tag=missing"]),
+        (
+            "migrations that fail",
+            ["migrations.merge.container.command={/bin/false}", "migrations.deadlineSeconds=15", "image.tag=next"],
+        ),
+    ],
+)
+def test_a_failed_upgrade_rolls_back(release: Release, steps: Steps, why: str, values: list[str]) -> None:
+    """Nobody notices, and the release is what it was."""
     before = {pod["metadata"]["name"] for name in SERVICES for pod in release.pods(name)}
-    with steps.step("upgrade that fails"):
+    with steps.step(f"upgrade that fails: {why}"):
         done = release.helm(
             "upgrade",
             "flowgate",
@@ -142,7 +155,7 @@ def test_a_failed_upgrade_rolls_back(release: Release, steps: Steps) -> None:
             "--reuse-values",
             "--atomic",
             "--timeout=30s",
-            "--set=services.agent-registry.tag=missing",
+            *(f"--set={value}" for value in values),
             check=False,
         )
         assert done.returncode != 0 and "has been rolled back" in done.stderr

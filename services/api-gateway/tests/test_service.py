@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from google.protobuf.message import Message
-from httpx2 import AsyncClient
+from httpx2 import AsyncClient, ConnectError
 
 from api_gateway.app import create_app, serve
 from api_gateway.event_log import JetStreamEventLog
@@ -221,6 +221,29 @@ async def test_a_client_that_is_gone_is_forgotten(app: FastAPI, hub: Hub, token:
             await following(stream, 1)
             assert hub.listeners == 1
         await eventually(lambda: hub.listeners == 0)
+
+
+async def test_clients_leave_their_connections_before_a_stop_closes_them(app: FastAPI, token: str) -> None:
+    """A request on a kept connection would meet its close; an answer that closes it sends the client elsewhere."""
+    headers = {"Authorization": f"Bearer {token}"}
+    stop = asyncio.Event()
+
+    async def run(given: "asyncio.Future[int]") -> None:
+        async with serve(app, "127.0.0.1", 0, leave_seconds=0.5) as port:
+            given.set_result(port)
+            await stop.wait()
+
+    given: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(run(given))
+    async with AsyncClient(base_url=f"http://127.0.0.1:{await given}", headers=headers) as client:
+        assert "connection" not in (await client.get("/api/v1/gateways")).headers
+        stop.set()
+        await eventually(lambda: app.state.is_leaving)
+        leaving = await client.get("/api/v1/gateways")
+        assert (leaving.status_code, leaving.headers["connection"]) == (200, "close")
+        await running
+        with pytest.raises(ConnectError):
+            await client.get("/api/v1/gateways")
 
 
 async def test_an_order_that_is_not_answered_may_have_been_taken(bus: Bus, owners: MemoryOwners, token: str) -> None:

@@ -37,10 +37,14 @@ class Cluster:
         Raises:
             AssertionError: it failed, and `check` was not False.
         """
-        command = [str(self._programs / "kubectl"), "--kubeconfig", str(self.kubeconfig), *arguments]
-        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS)
+        done = self.try_kubectl(*arguments, text=text)
         assert done.returncode == 0 or not check, f"kubectl {' '.join(arguments)}: {done.stderr[-2000:]}"
         return done.stdout
+
+    def try_kubectl(self, *arguments: str, text: str | None = None) -> "subprocess.CompletedProcess[str]":
+        """What kubectl did and said."""
+        command = [str(self._programs / "kubectl"), "--kubeconfig", str(self.kubeconfig), *arguments]
+        return subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS)
 
     def get(self, kind: str, name: str = "", **options: str) -> Json:
         """An object, or a list of them under `items`; options such as namespace and selector."""

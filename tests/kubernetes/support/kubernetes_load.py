@@ -1,6 +1,8 @@
-"""A fleet that reports, people who ask the API, and the books over both."""
+"""A fleet that reports, people who ask and change it by the API, a listener, and the books over all."""
 
 import asyncio
+import itertools
+import json
 import threading
 import time
 from collections import Counter
@@ -11,17 +13,55 @@ from typing import Any, TypeVar
 import httpx2
 import nats
 from counting import CountingAgent
+from nats.aio.client import Client
 
 from flowgate.agent.v1 import events_pb2 as agent_facts
-from flowkit import contracts
+from flowgate.config.v1 import events_pb2 as config_facts
+from flowkit import contracts, tasks
 
 Value = TypeVar("Value")
 
 AGENTS = 300
 PAUSE = (3.0, 5.0)  # seconds between two reports of an agent; with copies on three servers, two cores have their fill
 ASK_SECONDS = 0.1  # between two requests of one client
+CHANGE_SECONDS = 0.5  # between two changes: a configuration, labels
 SHOWN_SECONDS = 0.5  # between two looks at who is shown offline
+LISTEN_SECONDS = 30.0  # without a line; a comment comes every 15 s
 SETTLED_SECONDS = 3.0  # from the first answer on a connection until the agent has to be shown online
+
+
+STREAMS = ("AGENT_EVENTS", "CONFIG_EVENTS", "SUPERVISOR_EVENTS")
+ENDED = (
+    config_facts.DELIVERY_STATE_APPLIED,
+    config_facts.DELIVERY_STATE_FAILED,
+    config_facts.DELIVERY_STATE_SUPERSEDED,
+)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What has not got where it belongs.
+
+    Attributes:
+        reports: answered and in no fact, by agent and number.
+        orders: configurations that were taken and have no outcome, by delivery.
+        events: facts that the listener has not heard, by id.
+    """
+
+    reports: set[tuple[str, str]]
+    orders: set[str]
+    events: set[str]
+
+    def __and__(self, other: "Missing") -> "Missing":
+        return Missing(self.reports & other.reports, self.orders & other.orders, self.events & other.events)
+
+    def __bool__(self) -> bool:
+        return bool(self.reports or self.orders or self.events)
+
+
+def doubled(counts: Counter[Any]) -> int:
+    """How many are there more than once."""
+    return sum(many - 1 for many in counts.values() if many > 1)
 
 
 @dataclass(frozen=True)
@@ -53,6 +93,9 @@ class Load:
         self.shown_offline: set[tuple[int, str]] = set()
         self.wrongly_offline: set[tuple[int, str]] = set()
         self.offline_times: list[float] = []
+        self.ordered: set[str] = set()
+        self.heard: Counter[str] = Counter()
+        self._listens = asyncio.Event()
         self.books = Books(bus_urls)
         self._api = f"{api_url}/api/v1"
         self._headers = {"Authorization": f"Bearer {tokens['admin-token']}"}
@@ -118,6 +161,9 @@ class Load:
         return answer.json()
 
     async def _start(self) -> None:
+        self._listener = asyncio.create_task(self._listen())
+        async with asyncio.timeout(LISTEN_SECONDS):
+            await self._listens.wait()
         work = [agent.run(self._stop) for agent in self.agents]
         work += [self._asks(is_kept) for is_kept in (True, False)] + [self._looks()]
         self._tasks = [asyncio.create_task(one) for one in work]
@@ -125,24 +171,73 @@ class Load:
     async def _end(self) -> None:
         self._stop.set()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await tasks.cancel(self._listener)
+
+    def change(self) -> None:
+        """Begin to change agents, when all are known."""
+        self._loop.call_soon_threadsafe(lambda: self._tasks.append(self._loop.create_task(self._changes())))
 
     async def _asks(self, is_kept: bool) -> None:
         """Ask again and again, on one kept connection or on a new one each time."""
         client = httpx2.AsyncClient(headers=self._headers, timeout=10)
-        path = "/gateways?limit=20" if is_kept else "/fleet/summary"
+        path = "/ui/agents?limit=20" if is_kept else "/fleet/summary"
         while not self._stop.is_set():
-            self._requests += 1
-            try:
-                answer = await client.get(f"{self._api}{path}")
-                if answer.status_code != 200:
-                    self._failed(path, f"{answer.status_code} {answer.text[:200]}")
-            except httpx2.HTTPError as error:
-                self._failed(path, repr(error))
+            await self._request(client, "GET", path)
             if not is_kept:
                 await client.aclose()
                 client = httpx2.AsyncClient(headers=self._headers, timeout=10)
             await asyncio.sleep(ASK_SECONDS)
         await client.aclose()
+
+    async def _changes(self) -> None:
+        """Give configurations and labels to one agent after the other, on a kept connection."""
+        async with httpx2.AsyncClient(headers=self._headers, timeout=10) as client:
+            for number in itertools.count():
+                uid = self.agents[number % len(self.agents)].uid
+                if self._stop.is_set():
+                    break
+                if number % 2:
+                    await self._request(client, "PATCH", f"/gateways/{uid}", json={"labels": {"turn": str(number)}})
+                else:
+                    order = {"config": f"receivers: {{nop: {{}}}} # {number}\n"}
+                    taken = await self._request(client, "POST", f"/supervisor/ui/agents/{uid}/config", json=order)
+                    self.ordered |= {taken["delivery_id"]} if taken else set()
+                await asyncio.sleep(CHANGE_SECONDS)
+
+    async def _request(
+        self, client: httpx2.AsyncClient, method: str, path: str, **options: Any
+    ) -> dict[str, Any] | None:
+        """One request; anything but the whole answer is a failure."""
+        self._requests += 1
+        try:
+            answer = await client.request(method, f"{self._api}{path}", **options)
+        except httpx2.HTTPError as error:
+            self._failed(path, repr(error))
+            return None
+        said: dict[str, Any] = answer.json() if answer.status_code < 300 else {}
+        if answer.status_code >= 300 or said.get("partial"):
+            self._failed(path, f"{answer.status_code} {answer.text[:200]}")
+        return said or None
+
+    async def _listen(self) -> None:
+        """Hear every event, and go on by Last-Event-ID where a stream ends."""
+        place: dict[str, str] = {}
+        async with httpx2.AsyncClient(headers=self._headers, timeout=LISTEN_SECONDS) as client:
+            while True:
+                try:
+                    async with client.stream("GET", f"{self._api}/events", headers=place) as answer:
+                        if answer.status_code != 200:
+                            self._failed("/events", f"{answer.status_code}")
+                        async for line in answer.aiter_lines():
+                            self._listens.set()
+                            name, _, value = line.partition(": ")
+                            if name == "id":
+                                place = {"Last-Event-ID": value}
+                            elif name == "data" and "event_id" in (event := json.loads(value)):
+                                self.heard[event["event_id"]] += 1
+                except httpx2.HTTPError as error:
+                    self._failed("/events", repr(error))
+                await asyncio.sleep(ASK_SECONDS)
 
     def _failed(self, path: str, why: str) -> None:
         self.failures.append(f"{time.strftime('%T')} {path}: {why}")
@@ -174,47 +269,56 @@ class Load:
 
 
 class Books:
-    """What the fleet's history says about each report, read on from where it was."""
+    """What the fleet's history says about each report and order, read on from where it was."""
 
     def __init__(self, urls: list[str]) -> None:
         self._urls = urls
-        self._after = 0
+        self._after: Counter[str] = Counter()
         self._ids: Counter[str] = Counter()
         self._told: Counter[tuple[str, str]] = Counter()
+        self._ended: set[str] = set()
 
-    async def missing(self, agents: list[CountingAgent]) -> set[tuple[str, str]]:
-        """Reports that are answered and in no fact yet."""
-        answered = {(str(agent.uid), str(number)) for agent in agents for number in agent.answered}
-        await self._read()
-        return answered - self._told.keys()
+    async def missing(self, load: Load) -> Missing:
+        """What was answered, ordered or told and has not got where it belongs yet."""
+        answered = {(str(agent.uid), str(number)) for agent in load.agents for number in agent.answered}
+        ordered = set(load.ordered)
+        connection = await nats.connect(self._urls, connect_timeout=5)
+        try:
+            for stream in STREAMS:
+                await self._read(connection, stream)
+        finally:
+            await connection.close()
+        return Missing(answered - self._told.keys(), ordered - self._ended, self._ids.keys() - load.heard.keys())
 
     @property
     def doubled(self) -> int:
         """Facts that are there twice: by their id, or by what they say."""
-        return sum(many - 1 for counts in (self._ids, self._told) for many in counts.values() if many > 1)
+        return doubled(self._ids) + doubled(self._told)
 
-    async def _read(self) -> None:
-        connection = await nats.connect(self._urls, connect_timeout=5)
-        try:
-            jetstream = connection.jetstream(timeout=10)
-            last = (await jetstream.stream_info("AGENT_EVENTS")).state.last_seq
-            subject = contracts.streams()["AGENT_EVENTS"].subjects[0]
-            if last <= self._after:
-                return
-            config = nats.js.api.ConsumerConfig(
-                deliver_policy=nats.js.api.DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=self._after + 1
-            )
-            subscription = await jetstream.subscribe(
-                subject, ordered_consumer=True, config=config, pending_msgs_limit=-1, pending_bytes_limit=-1
-            )
-            while self._after < last:
-                message = await subscription.next_msg(timeout=20)
-                assert message.headers is not None
-                self._ids[message.headers["ce-id"]] += 1
-                fact = contracts.decode_event(message.subject, message.data)
-                if isinstance(fact, agent_facts.AgentHealthChanged) and fact.last_error.isdigit():
-                    self._told[fact.instance_uid, fact.last_error] += 1
-                self._after = message.metadata.sequence.stream
-            await subscription.unsubscribe()
-        finally:
-            await connection.close()
+    async def _read(self, connection: Client, stream: str) -> None:
+        jetstream = connection.jetstream(timeout=10)
+        last = (await jetstream.stream_info(stream)).state.last_seq
+        if last <= self._after[stream]:
+            return
+        config = nats.js.api.ConsumerConfig(
+            deliver_policy=nats.js.api.DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=self._after[stream] + 1
+        )
+        subscription = await jetstream.subscribe(
+            contracts.streams()[stream].subjects[0],
+            ordered_consumer=True,
+            config=config,
+            pending_msgs_limit=-1,
+            pending_bytes_limit=-1,
+        )
+        while self._after[stream] < last:
+            message = await subscription.next_msg(timeout=20)
+            assert message.headers is not None
+            self._ids[message.headers["ce-id"]] += 1
+            fact = contracts.decode_event(message.subject, message.data)
+            if isinstance(fact, agent_facts.AgentHealthChanged) and fact.last_error.isdigit():
+                self._told[fact.instance_uid, fact.last_error] += 1
+            elif isinstance(fact, config_facts.DeliveryStateChanged) and fact.state in ENDED:
+                self._told["delivery", fact.delivery_id] += 1
+                self._ended.add(fact.delivery_id)
+            self._after[stream] = message.metadata.sequence.stream
+        await subscription.unsubscribe()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from kubernetes_load import Figures, Load
+from kubernetes_load import Figures, Load, Missing, doubled
 from kubernetes_release import NAMESPACE, Release
 
 STORED_SECONDS = 120.0
@@ -21,6 +21,8 @@ COLUMNS = (
     "seconds",
     "reports answered",
     "not stored",
+    "orders without outcome",
+    "events not told",
     "events doubled",
     "reports refused",
     "reconnections",
@@ -39,14 +41,15 @@ class Row:
 
     name: str
     figures: Figures
-    lost: int
+    missing: Missing
     doubled: int
     longest_offline: float  # s
 
     def cells(self) -> list[str]:
         """As in the table."""
         of = self.figures
-        numbers = [of.answered, self.lost, self.doubled, of.refused, of.connections, of.full_states]
+        numbers = [of.answered, len(self.missing.reports), len(self.missing.orders), len(self.missing.events)]
+        numbers += [self.doubled, of.refused, of.connections, of.full_states]
         numbers += [of.shown_offline - of.wrongly_offline]
         more = [of.wrongly_offline, of.api_requests, of.api_failed]
         return [
@@ -139,28 +142,32 @@ class Steps:
     def step(self, name: str, *, is_orderly: bool = True) -> Iterator[None]:
         """Count until the end of the block and until every agent reports again; an orderly step costs no request
         and shows nobody offline who is connected."""
-        before, doubled = self._load.figures(), self._load.books.doubled
+        before, doubled_before = self._load.figures(), self._doubled()
         failures, times = len(self._load.failures), len(self._load.offline_times)
         yield
         self._load.all_report()
         figures = self._load.figures() - before
-        lost = self._lost()
+        missing = self._missing()
         longest = max(self._load.offline_times[times:], default=0.0)
-        row = Row(name, figures, lost, self._load.books.doubled - doubled, longest)
+        row = Row(name, figures, missing, self._doubled() - doubled_before, longest)
         REPORT.rows.append(row)
-        assert (row.lost, row.doubled) == (0, 0), row
+        assert not missing and row.doubled == 0, row
         if is_orderly:
             assert self._load.failures[failures:] == []
             assert figures.wrongly_offline == 0, row
             assert figures.full_states <= FULL_STATES * figures.connections, row
 
-    def _lost(self) -> int:
-        """Reports of up to now that are in no fact after a while."""
+    def _doubled(self) -> int:
+        """Facts on the bus, and what the listener heard, that are there more than once."""
+        return self._load.books.doubled + doubled(self._load.heard)
+
+    def _missing(self) -> Missing:
+        """Of what is there up to now, what is missing after a while."""
         deadline = time.monotonic() + STORED_SECONDS
-        wanted: set[tuple[str, str]] | None = None
+        wanted: Missing | None = None
         while True:
-            missing = self._load.run(self._load.books.missing(self._load.agents))
+            missing = self._load.run(self._load.books.missing(self._load))
             wanted = missing if wanted is None else wanted & missing
             if not wanted or time.monotonic() > deadline:
-                return len(wanted)
+                return wanted
             time.sleep(0.5)

@@ -105,7 +105,7 @@ def create_app(owners: Owners, hub: Hub, settings: ApiGatewaySettings, metrics: 
     )
     sessions = Sessions(settings.admin_token_sha256, settings.session_key.get_secret_value(), settings.session_seconds)
     app.state.owners, app.state.hub, app.state.sessions, app.state.settings = owners, hub, sessions, settings
-    app.state.metrics, app.state.streams = counted, SessionStreams()
+    app.state.metrics, app.state.streams, app.state.is_leaving = counted, SessionStreams(), False
     for module in ROUTERS:
         app.include_router(module.router)
     app.add_exception_handler(FlowGateError, problems.of_flowgate)
@@ -155,8 +155,9 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def serve(app: FastAPI, host: str, port: int) -> AsyncIterator[int]:
-    """Serve the application while entered; gives the port.
+async def serve(app: FastAPI, host: str, port: int, leave_seconds: float = 0.0) -> AsyncIterator[int]:
+    """Serve the application while entered; gives the port. At the end each answer closes its connection for
+    `leave_seconds`, since a request on a kept one would meet its close.
 
     Raises:
         UnavailableError: the port is in use, or the address is not this machine's.
@@ -178,6 +179,8 @@ async def serve(app: FastAPI, host: str, port: int) -> AsyncIterator[int]:
     try:
         yield cast(int, listener.getsockname()[1])
     finally:
+        app.state.is_leaving = True
+        await asyncio.sleep(leave_seconds)
         server.should_exit = True
         await serving
 
@@ -200,7 +203,7 @@ async def lifespan(settings: ApiGatewaySettings) -> AsyncIterator[Running]:
         async def ready() -> dict[str, bool]:
             return {"nats": bus.is_connected, "events": hub.is_running}
 
-        async with serve(app, settings.host, settings.port) as port:
+        async with serve(app, settings.host, settings.port, settings.leave_seconds) as port:
             log.info("api.listening", host=settings.host, port=port)
             try:
                 yield Running(ready, metrics)

@@ -50,6 +50,8 @@ class RequestFrame:
                     self._metrics.stream_begins(scope, exchange)
                 headers[REQUEST_ID] = request_id
                 headers.setdefault("Cache-Control", "no-store")
+                if request.app.state.is_leaving:
+                    headers["Connection"] = "close"
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):

@@ -27,6 +27,8 @@ class ApiGatewaySettings(ServiceSettings):
     """Largest request body, such as a configuration."""
     events_queue: int = Field(1000, ge=1)
     """Events that wait for one slow client at most; beyond that it is closed and resumes by Last-Event-ID."""
+    leave_seconds: float = Field(2.0, ge=0, le=60)
+    """At a stop, how long answers send clients away from their kept connections before these are closed."""
     session_key: SecretStr = SecretStr("")
     """Secret text that signs the sessions of people at the UI, the same on all replicas. Without it the admin token's
     hash does, and whoever reads these settings can sign in."""
