@@ -265,7 +265,7 @@ def main() -> int:
         try:
             settings: dict[str, Any] = dict(wait_until_ready(process, data_dir / "connection.json", opamp_port))
             cores = Cores.of_this_machine()
-            server = FlowGate("FlowGate", settings["opamp_url"], "", data_dir, process.pid, cores)
+            server = FlowGate("FlowGate", settings["opamp_url"], data_dir=data_dir, pid=process.pid, cores=cores)
             with fleet(options.flowgate, settings, options.agents, Path(folder) / "sim.log"):
                 return asyncio.run(measure(server, settings, options))
         finally:

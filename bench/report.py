@@ -8,6 +8,7 @@ from statistics import median
 UI_SECTION = "## The UI with a large fleet"  # bench/ui.py's
 CPU_LIMIT = 1.0  # times opamp-go's CPU per report
 IDLE_LIMIT = 10.0  # KB per idle connection
+NOTHING = 0.005  # of the gateway: below it a process is not shown
 
 
 @dataclass(frozen=True)
@@ -86,15 +87,21 @@ class RunResult:
 
 @dataclass(frozen=True)
 class IdleResult:
-    """Resident memory of the ingress before and after so many connections more."""
+    """Resident memory of the ingress before and after so many connections more, and what was stored of them, in
+    bytes."""
 
     connections: int
     before: float
     after: float
+    stored: float
 
     @property
     def kilobytes(self) -> float:
         return (self.after - self.before) / self.connections / 1024
+
+    @property
+    def stored_kilobytes(self) -> float:
+        return self.stored / self.connections / 1024
 
 
 @dataclass(frozen=True)
@@ -126,9 +133,19 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Share:
+    """What a process of FlowGate costs for a report: as multiples of the gateway, and how many fill a core."""
+
+    process: str
+    of_gateway: Spread
+    per_core: float
+
+
+@dataclass(frozen=True)
 class Summary:
     rows: list[Row]
     idle: Mapping[str, IdleResult]
+    shares: list[Share]
 
     def row(self, key: str) -> "Row":
         return next(row for row in self.rows if row.load.key == key)
@@ -180,7 +197,17 @@ def summarize(runs: list[RunResult], idle: Mapping[str, IdleResult]) -> Summary:
                 ),
             )
         )
-    return Summary(rows, idle)
+    return Summary(rows, idle, shares([run for run in runs if run.load == HEADLINE and run.server == "FlowGate"]))
+
+
+def shares(runs: list[RunResult]) -> list[Share]:
+    """The processes that a report costs something, the dearest first."""
+    found = []
+    for process in {name for run in runs for name in run.cpu}:
+        costs = [run.micros([process]) for run in runs]
+        multiples = [cost / run.micros() for cost, run in zip(costs, runs, strict=True)]
+        found.append(Share(process, Spread.of(multiples), 1e6 / max(median(costs), 1e-3)))
+    return sorted((one for one in found if one.of_gateway.middle >= NOTHING), key=lambda one: one.per_core)
 
 
 def render(template: str, summary: Summary, conditions: Mapping[str, float]) -> str:
@@ -192,13 +219,19 @@ def render(template: str, summary: Summary, conditions: Mapping[str, float]) -> 
         for row in summary.rows
     )
     idle = "\n".join(
-        f"| {name} | {each.kilobytes:.1f} KB | {each.connections:,} |" for name, each in summary.idle.items()
+        f"| {name} | {each.kilobytes:.1f} KB | {f'{each.stored_kilobytes:.1f} KB' if each.stored else 'nothing'} "
+        f"| {each.connections:,} |"
+        for name, each in summary.idle.items()
+    )
+    processes = "\n".join(
+        f"| {one.process} | {one.of_gateway} | {float(f'{one.per_core:.2g}'):,.0f}/s |" for one in summary.shares
     )
     shared = "the generator's core (the machine has no third)"
     return template.format(
         verdict=summary.verdict(),
         cpu=cpu,
-        idle=idle or "| not measured | | |",
+        idle=idle or "| not measured | | | |",
+        processes=processes,
         rest="cores of their own" if conditions["own_core"] else shared,
         rounds=conditions["rounds"],
         seconds=conditions["seconds"],

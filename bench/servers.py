@@ -1,5 +1,6 @@
 """The two servers under the load generator, and what they cost: CPU time and memory of processes (Linux)."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -15,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
 
+import asyncpg
+
 from flowkit.embedded.ports import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,10 +29,10 @@ GROUPS = {  # by what the command line holds
     "opamp_gateway": GATEWAY,
     "nats-server": "nats",
     "postgres": "postgresql",
-    "agent_registry": "owners",
-    "config_push": "owners",
-    "supervisor_control": "owners",
-    "api_gateway": "api",
+    "agent_registry": "agent-registry",
+    "config_push": "config-push",
+    "supervisor_control": "supervisor-control",
+    "api_gateway": "api-gateway",
 }
 
 
@@ -101,6 +104,10 @@ class Server(ABC):
     def settle(self) -> None:
         """Wait until nothing of the last run is left to do."""
 
+    def stored(self) -> float:
+        """Bytes on disk of what it keeps of agents."""
+        return 0.0
+
     def cpu(self) -> dict[int, tuple[str, float]]:
         """CPU seconds so far by process, with its group."""
         return {
@@ -132,6 +139,7 @@ class FlowGate(Server):
     """All of `flowgate up`: the gateway on the ingress core; NATS, PostgreSQL, other services beside."""
 
     data_dir: Path = field(default_factory=Path)
+    database_url: str = ""
     pid: int = 0
     cores: Cores = field(default_factory=Cores.of_this_machine)
 
@@ -147,6 +155,16 @@ class FlowGate(Server):
             if self.pid in line or any(marker in commands.get(each, "") for each in line):
                 found[pid] = group_of(command)
         return found
+
+    def stored(self) -> float:
+        async def ask() -> float:
+            connection = await asyncpg.connect(self.database_url)
+            try:
+                return float(await connection.fetchval("SELECT pg_database_size(current_database())"))
+            finally:
+                await connection.close()
+
+        return asyncio.run(ask())
 
     def pin(self) -> None:
         """Move the gateway to the ingress core; it may have been started anew since the last time."""
@@ -245,7 +263,8 @@ def flowgate(executable: Path, cores: Cores, log: IO[str]) -> Iterator[FlowGate]
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
     try:
         settings = wait_until_ready(process, data_dir / "connection.json", opamp_port)
-        server = FlowGate("FlowGate", settings["opamp_url"], settings["enrollment_token"], data_dir, process.pid, cores)
+        url, token, database_url = (settings[name] for name in ("opamp_url", "enrollment_token", "database_url"))
+        server = FlowGate("FlowGate", url, token, data_dir, database_url, process.pid, cores)
         server.pin()
         yield server
     finally:
