@@ -7,7 +7,6 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -47,7 +46,7 @@ def run(*command: str | Path, seconds: float = BUILD_SECONDS, **changes: str) ->
     return done.stdout
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> str:
     """A Chromium of this machine, Debian's where there is none and one may install."""
     names = ("chromium", "chromium-browser", "google-chrome")
@@ -66,7 +65,7 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def built() -> Path:
     """The built UI; a build that fails fails the tests."""
     for task in ("install", "build"):
@@ -74,7 +73,7 @@ def built() -> Path:
     return ROOT / "frontend" / "dist"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def binaries() -> Path:
     """The folder with the real opampsupervisor and collector."""
     return Path(run(ROOT / "tests" / "interop" / "peers" / "build.sh", PYTHON=sys.executable).strip())
@@ -93,23 +92,23 @@ def simulated(flowgate: FlowGate, seed: str, agents: int, *options: str) -> Iter
         simulation.wait(20)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def flowgate(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlowGate]:
     """FlowGate whole, with 200 simulated agents."""
     with FlowGate(tmp_path_factory.mktemp("flowgate")) as running, simulated(running, "sim", SIMULATED):
         yield running
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session", autouse=True)
+@pytest_asyncio.fixture(scope="package", loop_scope="session", autouse=True)
 async def strays(flowgate: FlowGate) -> AsyncIterator[Strays]:
     """Agents that need somebody, from the first walk on: it takes a while until one is seen to crash again and again,
     or has metrics enough for a rate."""
     supervised = ("--supervised-ratio", "1")
     with simulated(flowgate, "loop", 1, *supervised, "--no-validate"), simulated(flowgate, "calm", 2, *supervised):
         async with flowgate.api() as api:
-            with simulated(flowgate, "gone", 2, *supervised):
-                hosts = [f"{seed}-supervisor-{n}" for seed, n in product(("calm", "gone"), (1, 2))]
-                hosts.insert(0, "loop-supervisor-1")
+            with simulated(flowgate, "gone", 3, *supervised):
+                hosts = ["loop-supervisor-1", *(f"calm-supervisor-{n}" for n in (1, 2))]
+                hosts += [f"gone-supervisor-{n}" for n in (1, 2, 3)]
                 ids = [(await api.on_host(host, 60))["instance_id"] for host in hosts]
             loop, refusing, flowing, *gone = ids
             for agent, config in ((loop, UNSTARTABLE), (refusing, UNSTARTABLE), (flowing, FLOWING)):
@@ -119,26 +118,26 @@ async def strays(flowgate: FlowGate) -> AsyncIterator[Strays]:
         yield Strays(loop, refusing, flowing, tuple(gone))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fleet(binaries: Path, flowgate: FlowGate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Makes real agents."""
     with Fleet(binaries, tmp_path_factory.mktemp("agents")) as agents:
         yield agents
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def supervisor(fleet: Fleet, flowgate: FlowGate) -> Supervisor:
     """A real supervisor with a real collector."""
     return fleet.supervisor(flowgate, "ws")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def extension(fleet: Fleet, flowgate: FlowGate) -> Extension:
     """A real collector with the plain opampextension."""
     return fleet.extension(flowgate, "ws")
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def browser(chromium: str) -> AsyncIterator[Browser]:
     """Chromium, without a window."""
     async with async_playwright() as playwright:

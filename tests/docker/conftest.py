@@ -37,7 +37,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(line)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def docker_engine() -> Iterator[Engine]:
     """The engine that answers, or one of the tests' own."""
     running = engine(CACHE / "docker")
@@ -56,7 +56,7 @@ def _skip(error: NoEngineError) -> None:
     pytest.skip(f"no Docker engine: {error}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def peers() -> Path:
     """The folder with the real opampsupervisor and fgcol; a failed build fails the tests."""
     built = subprocess.run(
@@ -71,13 +71,13 @@ def peers() -> Path:
     return Path(built.stdout.strip())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def builder(docker_engine: Engine, peers: Path) -> Builder:
     """Builds more of the images."""
     return Builder(docker_engine, peers)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def images(builder: Builder) -> Images:
     """All images, built from this tree."""
     try:
@@ -87,7 +87,7 @@ def images(builder: Builder) -> Images:
         raise
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def project(docker_engine: Engine, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """The whole project, up and waited for, with a gateway in each mode."""
     made = Project(docker_engine, images, tmp_path_factory.mktemp("project"))

@@ -33,7 +33,7 @@ def _made(script: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def helm() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Runs helm."""
     program = _made("helm.sh")
@@ -44,7 +44,7 @@ def helm() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def foreign() -> dict[tuple[str, str], jsonschema.Draft202012Validator]:
     """By apiVersion and kind what holds manifests to their CustomResourceDefinitions."""
     found = {}
@@ -69,7 +69,7 @@ def _closed(schema: Any) -> Any:
     return closed
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def render(helm: Callable[..., "subprocess.CompletedProcess[str]"]) -> Render:
     """Manifests of a release with these arguments of helm, in order."""
 

@@ -26,7 +26,7 @@ def transport(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def binaries() -> Path:
     """The folder with the real opampsupervisor and fgcol; a failed build fails the tests."""
     built = subprocess.run(
@@ -41,7 +41,7 @@ def binaries() -> Path:
     return Path(built.stdout.strip())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def flowgate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlowGate]:
     """FlowGate as it comes, shared by the tests."""
     with FlowGate(tmp_path_factory.mktemp("flowgate")) as running:
@@ -62,7 +62,7 @@ def fleet(binaries: Path, tmp_path: Path) -> Iterator[Fleet]:
         yield agents
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session", autouse=True)
+@pytest_asyncio.fixture(scope="package", loop_scope="session", autouse=True)
 async def pollers(
     binaries: Path, flowgate: FlowGate, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Pollers]:

@@ -21,6 +21,7 @@ from flowkit.testing import eventually
 pytestmark = pytest.mark.system
 
 AGENTS = 200
+PAUSE = (0.2, 0.5)  # s between two reports of an agent
 PUSHED_TO = 20  # agents that get configurations
 SERVICES = ("opamp-gateway", "agent-registry", "config-push", "supervisor-control", "api-gateway")
 CONFIG = (
@@ -63,7 +64,7 @@ async def test_killed_services_lose_nothing_and_double_nothing(flowgate_up: Call
     running = await asyncio.to_thread(flowgate_up, "--replicas", str(replicas))
     database, bus = running.connection["database_url"], running.connection["nats_url"]
     stop = asyncio.Event()
-    agents = [CountingAgent(number, running.opamp_urls, running.agent_headers) for number in range(AGENTS)]
+    agents = [CountingAgent(number, running.opamp_urls, running.agent_headers, PAUSE) for number in range(AGENTS)]
     fleet = [asyncio.create_task(agent.run(stop)) for agent in agents]
     await eventually(lambda: all(agent.answered for agent in agents), seconds=60)
     accepted: list[str] = []

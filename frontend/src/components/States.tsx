@@ -47,7 +47,7 @@ export function Failed({ error, retry, what }: { error: unknown; retry?: () => v
     >
       <Group justify="space-between" gap="sm">
         <Text size="sm">
-          {error instanceof Error ? error.message : String(error)}
+          {isOffline ? 'What you typed stays; try again when it is back.' : error instanceof Error ? error.message : String(error)}
           {known?.problem.request_id && (
             <Text span size="xs" c="dimmed" className="fg-mono">
               {' '}
