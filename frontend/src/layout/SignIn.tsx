@@ -32,7 +32,8 @@ export function SignInForm({ onDone }: { onDone?: () => void }) {
           label="Admin token"
           description={
             <>
-              <Code>flowgate admin-token</Code> prints it where <Code>flowgate up</Code> runs.
+              <Code>flowgate admin-token</Code> prints it where <Code>flowgate up</Code> runs. With Docker compose it is{' '}
+              <Code>FLOWGATE_TOKEN</Code> in <Code>.env</Code>, in Kubernetes in the Secret that the chart names.
             </>
           }
           value={token}

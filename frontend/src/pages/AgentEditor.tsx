@@ -178,6 +178,12 @@ function Editor({ gateway, config, isFresh, version }: Props) {
         </Alert>
       )}
       {send.isError && !(isOther && isChanged(send.error)) && <Failed error={send.error} what="Not sent; what you wrote is still here" />}
+      {!config.assigned && !state && initial && (
+        <Text size="sm" c="dimmed">
+          It begins with what the collector runs now, without what its supervisor adds and will add again. The agent gets the
+          whole of what you send.
+        </Text>
+      )}
       <SupervisorConfigEditor
         draftKey={id}
         base={seen.hash}
