@@ -22,7 +22,7 @@ from flowkit import contracts, tasks
 Value = TypeVar("Value")
 
 AGENTS = 300
-PAUSE = (3.0, 5.0)  # seconds between two reports of an agent; with copies on three servers, two cores have their fill
+PAUSE = (5.0, 9.0)  # seconds between two reports of an agent; with copies on three servers, two cores have their fill
 ASK_SECONDS = 0.1  # between two requests of one client
 CHANGE_SECONDS = 0.5  # between two changes: a configuration, labels
 SHOWN_SECONDS = 0.5  # between two looks at who is shown offline
@@ -59,9 +59,9 @@ class Missing:
         return bool(self.reports or self.orders or self.events)
 
 
-def doubled(counts: Counter[Any]) -> int:
-    """How many are there more than once."""
-    return sum(many - 1 for many in counts.values() if many > 1)
+def doubled(counts: Counter[Any]) -> list[object]:
+    """What is there more than once, each time but the first."""
+    return [key for key, many in counts.items() for _ in range(many - 1)]
 
 
 @dataclass(frozen=True)
@@ -291,7 +291,7 @@ class Books:
         return Missing(answered - self._told.keys(), ordered - self._ended, self._ids.keys() - load.heard.keys())
 
     @property
-    def doubled(self) -> int:
+    def doubled(self) -> list[object]:
         """Facts that are there twice: by their id, or by what they say."""
         return doubled(self._ids) + doubled(self._told)
 
@@ -317,8 +317,9 @@ class Books:
             fact = contracts.decode_event(message.subject, message.data)
             if isinstance(fact, agent_facts.AgentHealthChanged) and fact.last_error.isdigit():
                 self._told[fact.instance_uid, fact.last_error] += 1
-            elif isinstance(fact, config_facts.DeliveryStateChanged) and fact.state in ENDED:
-                self._told["delivery", fact.delivery_id] += 1
-                self._ended.add(fact.delivery_id)
+            elif isinstance(fact, config_facts.DeliveryStateChanged):
+                self._told[fact.delivery_id, config_facts.DeliveryState.Name(fact.state)] += 1
+                if fact.state in ENDED:
+                    self._ended.add(fact.delivery_id)
             self._after[stream] = message.metadata.sequence.stream
         await subscription.unsubscribe()

@@ -142,22 +142,23 @@ class Steps:
     def step(self, name: str, *, is_orderly: bool = True) -> Iterator[None]:
         """Count until the end of the block and until every agent reports again; an orderly step costs no request
         and shows nobody offline who is connected."""
-        before, doubled_before = self._load.figures(), self._doubled()
+        before, doubled_before = self._load.figures(), len(self._doubled())
         failures, times = len(self._load.failures), len(self._load.offline_times)
         yield
         self._load.all_report()
         figures = self._load.figures() - before
         missing = self._missing()
         longest = max(self._load.offline_times[times:], default=0.0)
-        row = Row(name, figures, missing, self._doubled() - doubled_before, longest)
+        doubled_now = self._doubled()
+        row = Row(name, figures, missing, len(doubled_now) - doubled_before, longest)
         REPORT.rows.append(row)
-        assert not missing and row.doubled == 0, row
+        assert not missing and row.doubled == 0, (row, doubled_now)
         if is_orderly:
-            assert self._load.failures[failures:] == []
+            assert self._load.failures[failures:] == [], self._load.failures[failures:]
             assert figures.wrongly_offline == 0, row
             assert figures.full_states <= FULL_STATES * figures.connections, row
 
-    def _doubled(self) -> int:
+    def _doubled(self) -> list[object]:
         """Facts on the bus, and what the listener heard, that are there more than once."""
         return self._load.books.doubled + doubled(self._load.heard)
 
