@@ -125,9 +125,9 @@ def test_autoscaler_follows_the_load(release: Release, load: Load, steps: Steps)
             f"{at}.behavior.scaleDown.stabilizationWindowSeconds=5",
             f"{at}.behavior.scaleDown.policies=null",
         )
-        load.set_pause((0.7, 1.3))
+        load.set_pause((2, 4))
         eventually(lambda: len(release.ready("opamp-gateway")) == 3, "three gateways", 180)
-        load.set_pause((8, 12))
+        load.set_pause((15, 25))
         eventually(lambda: len(release.pods("opamp-gateway")) == 1, "one gateway", 240)
         load.set_pause(PAUSE)
         release.upgrade(f"{at}.kind=none", "services.opamp-gateway.replicas=1")

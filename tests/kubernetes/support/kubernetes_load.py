@@ -134,7 +134,7 @@ class Load:
             len(self.failures),
         )
 
-    def all_report(self, seconds: float = 60.0) -> None:
+    def all_report(self, seconds: float = 90.0) -> None:
         """Wait until each agent has had two more answers."""
         before = [len(agent.answered) for agent in self.agents]
         deadline = time.monotonic() + seconds
