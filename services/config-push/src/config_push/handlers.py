@@ -417,8 +417,10 @@ async def capabilities_changed(
 async def registered(push: ConfigPush, fact: agent_facts.AgentRegistered, now: datetime) -> Sequence[Effect]:
     """Remember the gateway, so that facts can name it. A registry that lost it is told again how far its configuration
     got."""
-    uid = UUID(fact.instance_uid)
-    await push.store.set_gateway(uid, UUID(fact.gateway_id))
+    uid, gateway_id = UUID(fact.instance_uid), UUID(fact.gateway_id)
+    before = await push.store.set_gateway(uid, gateway_id)
+    if before in (None, gateway_id):
+        return []
     known = (await push.store.latest([uid])).get(uid)
     return [domain.fact_of(known, known.state)] if known else []
 

@@ -223,14 +223,17 @@ class ConfigStore:
             "UPDATE agents SET capabilities = $2 WHERE instance_uid = $1", instance_uid, signed(capabilities)
         )
 
-    async def set_gateway(self, instance_uid: UUID, gateway_id: UUID) -> None:
-        """Remember whose instance an agent is, before or after its first report."""
-        await self._connection.execute(
-            "INSERT INTO agents (instance_uid, gateway_id, capabilities, connected_at) VALUES ($1, $2, 0, 'epoch')"
-            " ON CONFLICT (instance_uid) DO UPDATE SET gateway_id = excluded.gateway_id",
+    async def set_gateway(self, instance_uid: UUID, gateway_id: UUID) -> UUID | None:
+        """Remember whose instance an agent is, before or after its first report; returns whose it was before."""
+        before: UUID | None = await self._connection.fetchval(
+            "WITH before AS (SELECT gateway_id FROM agents WHERE instance_uid = $1)"
+            " INSERT INTO agents (instance_uid, gateway_id, capabilities, connected_at) VALUES ($1, $2, 0, 'epoch')"
+            " ON CONFLICT (instance_uid) DO UPDATE SET gateway_id = excluded.gateway_id"
+            " RETURNING (SELECT gateway_id FROM before)",
             instance_uid,
             gateway_id,
         )
+        return before
 
     async def rename(self, previous: UUID, instance_uid: UUID) -> Delivery | None:
         """Give an agent's deliveries to its new instance_uid; returns the latest one."""
