@@ -96,7 +96,8 @@ def openapi() -> str:
     from api_gateway.app import create_app
     from api_gateway.live import Hub
     from api_gateway.settings import ApiGatewaySettings
-    from api_gateway.testing import MemoryEventLog, MemoryOwners
+    from api_gateway.testing import MemoryOwners
+    from api_gateway.testing_events import MemoryEventLog
 
     settings = ApiGatewaySettings(admin_token_sha256="0" * 64)  # type: ignore[arg-type]
     return json.dumps(create_app(MemoryOwners(), Hub(MemoryEventLog(), 1), settings).openapi())

@@ -10,7 +10,8 @@ from httpx2 import ASGITransport, AsyncClient
 from api_gateway.app import create_app
 from api_gateway.live import Hub
 from api_gateway.settings import ApiGatewaySettings
-from api_gateway.testing import MemoryEventLog, MemoryOwners, make_gateway
+from api_gateway.testing import MemoryOwners, make_gateway
+from api_gateway.testing_events import MemoryEventLog
 from flowgate.rpc.v1 import supervisor_control_pb2 as supervisors
 from flowgate.rpc.v1 import telemetry_pb2 as telemetry
 

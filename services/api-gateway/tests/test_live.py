@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from api_gateway.live import STREAMS, Hub, StoredEvent, Wanted, cursor_place, cursor_text
-from api_gateway.testing import MemoryEventLog
+from api_gateway.testing_events import MemoryEventLog
 from flowgate.agent.v1.events_pb2 import AgentConnected
 from flowgate.config.v1.events_pb2 import DeliveryStateChanged
 from flowgate.supervisor.v1.events_pb2 import CommandStateChanged

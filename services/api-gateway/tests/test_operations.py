@@ -14,7 +14,8 @@ from api_gateway.schemas.operation import (
     OperationResponse,
     TargetListResponse,
 )
-from api_gateway.testing import MemoryEventLog, MemoryOwners, make_gateway
+from api_gateway.testing import MemoryOwners, make_gateway
+from api_gateway.testing_events import MemoryEventLog
 from flowgate.rpc.v1 import agent_registry_pb2 as registry
 from flowgate.rpc.v1 import config_push_pb2 as configs
 from flowgate.rpc.v1 import operations_pb2 as operations

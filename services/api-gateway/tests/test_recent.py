@@ -3,7 +3,8 @@
 from httpx2 import AsyncClient
 
 from api_gateway.schemas.event import RecentEventsResponse
-from api_gateway.testing import MemoryEventLog, make_gateway
+from api_gateway.testing import make_gateway
+from api_gateway.testing_events import MemoryEventLog
 from flowgate.agent.v1.events_pb2 import AgentConnected, AgentHealthChanged
 from flowgate.config.v1.events_pb2 import DeliveryStateChanged
 
