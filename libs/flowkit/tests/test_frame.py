@@ -26,6 +26,7 @@ from flowkit.owner import Routes, serve
 from flowkit.rpc import Reply, RpcClient
 from flowkit.service import Running
 from flowkit.settings import OwnerSettings
+from flowkit.shards import reading_position
 from flowkit.testing import connected_bus, eventually, make_report
 from flowkit.uplink import Report
 from opamp.v1 import opamp_pb2
@@ -474,6 +475,25 @@ async def test_what_waits_is_told(fresh_nats_url: str, fresh_database_url: Calla
             await eventually(frame.figures, until=lambda now: now["flowgate_outbox_rows"] == 0)
             await blocker.execute("BEGIN")
     await blocker.close()
+
+
+async def test_how_far_a_stream_is_worked_off_is_known(frame: Frame) -> None:
+    """What is in hand, and what waits behind it, is not."""
+
+    async def position() -> tuple[int, int]:
+        return await reading_position(frame.bus, contracts.UPLINK, "agent-registry", 2)
+
+    await frame.publish("a", message_id="1")
+    await eventually(position, until=lambda at: at == (1, 1))
+    blocker = await asyncpg.connect(frame.database)
+    async with blocker.transaction():
+        await blocker.execute("SELECT FROM stream_offsets FOR UPDATE")
+        await frame.publish("b", message_id="2")
+        await frame.publish("c", message_id="3")
+        await eventually(position, until=lambda at: at[0] == 3)
+        assert await position() == (3, 1)
+    await blocker.close()
+    await eventually(position, until=lambda at: at == (3, 3))
 
 
 async def test_figures_that_a_server_does_not_tell_are_missing(frame: Frame) -> None:

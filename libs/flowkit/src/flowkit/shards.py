@@ -166,3 +166,20 @@ class ShardConsumer(Generic[Store, Entry]):
             await outbox.add(connection, self._service, [letter])
             self._metrics.dead_letter(stream)
             return []
+
+
+async def reading_position(bus: Bus, stream: str, service: str, shards: int) -> tuple[int, int]:
+    """Where a sharded stream ends, and how far the service has worked it off, as sequences of the stream.
+
+    Both are the same when nothing waits. What comes meanwhile is not counted.
+
+    Raises:
+        nats.errors.Error, nats.js.errors.Error: NATS does not answer, or the stream or a consumer is not there.
+    """
+    end = (await bus.jetstream.stream_info(stream)).state.last_seq
+    done = end
+    for shard in range(shards):
+        consumer = await bus.jetstream.consumer_info(stream, shard_durable(service, shard))
+        if consumer.num_pending or consumer.num_ack_pending:
+            done = min(done, consumer.ack_floor.stream_seq if consumer.ack_floor else 0)
+    return end, done

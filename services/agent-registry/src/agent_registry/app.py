@@ -1,13 +1,16 @@
 """agent-registry put together: message → handler."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
+import nats.errors
+import nats.js.errors
+
 from agent_registry import answers, domain, enrollment_handlers, handlers, metrics
-from agent_registry.presence import Presence
+from agent_registry.presence import Heard, Missing, Presence
 from agent_registry.registry import Registry
 from agent_registry.settings import Settings
 from agent_registry.store import GatewayStore
@@ -20,9 +23,9 @@ from flowkit import contracts, outbox
 from flowkit.bus import Bus
 from flowkit.db import TRANSIENT, Connection, Database
 from flowkit.errors import UnavailableError
-from flowkit.outbox import Effect
 from flowkit.owner import Routes, serve
 from flowkit.service import Running
+from flowkit.shards import reading_position
 from flowkit.standing import Standing
 from flowkit.telemetry import get_log
 
@@ -73,11 +76,21 @@ async def lifespan(settings: Settings) -> AsyncIterator[Running]:
 
     async def follow_presence(bus: Bus, database: Database) -> None:
         await presence.follow(bus)
-        missing: set[UUID] = set()
+        missing = Missing()
         while True:
             await asyncio.sleep(settings.sweep_seconds)
             await presence.check(datetime.now(UTC))
-            missing = await write_presence(database, presence, settings.stale_after_seconds / 4, missing)
+            heard = presence.take_fresh()
+            try:
+                unknown = await write_presence(database, heard, settings.stale_after_seconds / 4)
+                position = (0, 0)
+                if unknown:
+                    position = await reading_position(bus, contracts.UPLINK, "agent-registry", settings.uplink_shards)
+                lost = missing.lost({UUID(bytes=one.uid) for one in heard}, unknown, *position)
+                async with database.transaction() as connection:
+                    await outbox.add(connection, "agent-registry", [domain.full_state_of(uid) for uid in lost])
+            except (UnavailableError, nats.errors.Error, nats.js.errors.Error, TimeoutError, *TRANSIENT) as error:
+                log.warning("presence.write_failed", error=repr(error))
 
     def on(bus: Bus, connection: Connection) -> Registry:
         return Registry.on(connection, presence, settings)
@@ -86,31 +99,17 @@ async def lifespan(settings: Settings) -> AsyncIterator[Running]:
         yield running
 
 
-async def write_presence(
-    database: Database, presence: Presence, coarse_seconds: float, missing: set[UUID]
-) -> set[UUID]:
+async def write_presence(database: Database, heard: Sequence[Heard], coarse_seconds: float) -> set[UUID]:
     """Write who was heard of, seldom enough that an idle heartbeat costs no write of its own.
 
-    Agents that counted as gone only because nothing was heard of them are there again. Those that are connected and
-    unknown here, this time and the time before (`missing`), are asked for everything: this store has lost them.
-    Returns who is unknown now.
+    Agents that counted as gone only because nothing was heard of them are there again. Returns those that are unknown
+    here.
     """
-    heard = presence.take_fresh()
     if not heard:
-        return missing
-    uids = {UUID(bytes=one.uid) for one in heard}
-    try:
-        async with database.transaction() as connection:
-            store = GatewayStore(connection)
-            back = await store.reconnect_heard(heard)
-            await store.record_seen(heard, coarse_seconds)
-            unknown = set(await store.unknown(list(uids)))
-            effects: list[Effect] = [
-                *(answers.back_again(row, datetime.now(UTC)) for row in back),
-                *(domain.full_state_of(uid) for uid in unknown & missing),
-            ]
-            await outbox.add(connection, "agent-registry", effects)
-    except (UnavailableError, *TRANSIENT) as error:
-        log.warning("presence.write_failed", error=repr(error))
-        return missing
-    return (missing - uids) | unknown
+        return set()
+    async with database.transaction() as connection:
+        store = GatewayStore(connection)
+        back = await store.reconnect_heard(heard)
+        await store.record_seen(heard, coarse_seconds)
+        await outbox.add(connection, "agent-registry", [answers.back_again(row, datetime.now(UTC)) for row in back])
+        return set(await store.unknown([UUID(bytes=one.uid) for one in heard]))

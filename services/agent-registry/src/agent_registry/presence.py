@@ -1,8 +1,10 @@
 """Who was heard of when: kept in memory by every replica, from what the ingress replicas tell once a second."""
 
 import contextlib
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import nats.errors
 from google.protobuf.message import DecodeError
@@ -100,3 +102,36 @@ class Presence:
     def forget_before(self, at: float) -> None:
         """Drop agents that were not heard of since `at`: the store knows when they were."""
         self._seen = {uid: seen for uid, seen in self._seen.items() if seen >= at}
+
+
+class Missing:
+    """Connected agents that the store does not know, with the end of the uplink when that was seen.
+
+    An agent whose first report still waits on the bus is unknown as well. So one is lost only if it is unknown when
+    everything is worked off that was on the bus then, and lost again only from there on: a backlog would make a large
+    fleet report over and over else.
+    """
+
+    def __init__(self) -> None:
+        self._since: dict[UUID, int] = {}
+
+    def lost(self, heard: Set[UUID], unknown: Set[UUID], end: int, done: int) -> list[UUID]:
+        """Those that are to be asked for everything.
+
+        Args:
+            heard: who was heard of.
+            unknown: who of them the store does not know.
+            end: sequence at which the uplink ends now.
+            done: sequence up to which the store has taken it in.
+        """
+        for known in heard - unknown:
+            self._since.pop(known, None)
+        lost = []
+        for uid in unknown:
+            since = self._since.get(uid)
+            if since is None or since > end:  # missed for the first time, or of a stream that was made anew since
+                self._since[uid] = end
+            elif since <= done:
+                self._since[uid] = end
+                lost.append(uid)
+        return lost

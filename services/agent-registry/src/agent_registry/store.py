@@ -313,11 +313,16 @@ class GatewayStore:
         )
 
     async def record_seen(self, heard: Sequence[Heard], coarse_seconds: float) -> None:
-        """Write presence of connected agents, but only where the stored time is older than `coarse_seconds`."""
+        """Write presence of connected agents, but only where the stored time is older than `coarse_seconds`.
+
+        A row that is locked gets a report just now, and is left out: to wait could be a deadlock.
+        """
         await self._connection.execute(
-            "UPDATE gateways g SET last_seen_at = to_timestamp(u.seen) FROM unnest($1::uuid[], $2::float8[])"
-            " AS u (uid, seen) WHERE g.instance_uid = u.uid AND g.is_connected"
-            " AND g.last_seen_at < to_timestamp(u.seen) - make_interval(secs => $3)",
+            "WITH old AS (SELECT g.gateway_id, u.seen FROM gateways g JOIN unnest($1::uuid[], $2::float8[])"
+            " AS u (uid, seen) ON g.instance_uid = u.uid WHERE g.is_connected"
+            " AND g.last_seen_at < to_timestamp(u.seen) - make_interval(secs => $3)"
+            " FOR NO KEY UPDATE OF g SKIP LOCKED)"
+            " UPDATE gateways g SET last_seen_at = to_timestamp(old.seen) FROM old WHERE g.gateway_id = old.gateway_id",
             [UUID(bytes=one.uid) for one in heard],
             [one.at for one in heard],
             coarse_seconds,
@@ -327,11 +332,13 @@ class GatewayStore:
         """Take back `disconnect_silent` of agents that are there all the same, on the connection that is known; returns
         ids, transport and ingress of each."""
         return await self._connection.fetch(
-            "UPDATE gateways g SET is_connected = true, disconnected_at = NULL, disconnect_reason = '',"
-            " archived_at = NULL, last_seen_at = to_timestamp(u.seen)"
-            " FROM unnest($1::uuid[], $2::float8[], $3::text[]) AS u (uid, seen, ingress)"
-            f" WHERE g.instance_uid = u.uid AND g.ingress = u.ingress AND g.disconnect_reason = '{SILENCE}'"
-            " AND NOT g.is_connected RETURNING g.instance_uid, g.gateway_id, g.transport, g.ingress",
+            "WITH back AS (SELECT g.gateway_id, u.seen FROM gateways g"
+            " JOIN unnest($1::uuid[], $2::float8[], $3::text[]) AS u (uid, seen, ingress)"
+            " ON g.instance_uid = u.uid AND g.ingress = u.ingress"
+            f" WHERE g.disconnect_reason = '{SILENCE}' AND NOT g.is_connected FOR NO KEY UPDATE OF g SKIP LOCKED)"
+            " UPDATE gateways g SET is_connected = true, disconnected_at = NULL, disconnect_reason = '',"
+            " archived_at = NULL, last_seen_at = to_timestamp(back.seen) FROM back WHERE g.gateway_id = back.gateway_id"
+            " RETURNING g.instance_uid, g.gateway_id, g.transport, g.ingress",
             [UUID(bytes=one.uid) for one in heard],
             [one.at for one in heard],
             [one.ingress for one in heard],
