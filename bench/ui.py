@@ -7,6 +7,7 @@ Chromium is headless, on the machine that FlowGate and the simulated agents run 
 """
 
 import argparse
+import asyncio
 import json
 import os
 import shutil
@@ -25,14 +26,17 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
+import nats
 from playwright.sync_api import CDPSession, Page, Request, sync_playwright
 from report import UI_SECTION, keep_section
 from servers import ROOT, STOP_SECONDS, wait_until_ready
 
+from flowkit import contracts
 from flowkit.embedded.ports import free_ports
 
 CONNECT_SECONDS = 600
 CONFIGURED = 1000  # agents that get a configuration
+STILL_WAITING = 100  # messages on the bus, as heartbeats and log lines always leave some
 WORDS = ("host-12", "supervisor-77", "extension", "9 9")  # typed into the search, key by key
 ROWS = 10_000  # that are scrolled over
 STEP_PIXELS = 400  # a frame, which is eleven rows
@@ -321,6 +325,22 @@ def labelled_token(client: httpx2.Client) -> str:
     return token
 
 
+async def worked_off(nats_url: str) -> None:
+    """Wait until the services have taken in what the agents reported: a fleet that joins is another benchmark."""
+    connection = await nats.connect(nats_url)
+    stream_names = (contracts.UPLINK, "AGENT_EVENTS", "CONFIG_EVENTS", "SUPERVISOR_EVENTS")
+    deadline = time.monotonic() + CONNECT_SECONDS
+    while True:
+        found = [await connection.jetstream().consumers_info(name) for name in stream_names]
+        waiting = sum(one.num_pending or 0 for consumers in found for one in consumers)
+        if waiting < STILL_WAITING:
+            break
+        if time.monotonic() > deadline:
+            raise SystemExit(f"bench: {waiting} messages still wait on the bus")
+        await asyncio.sleep(1)
+    await connection.close()
+
+
 def configure(client: httpx2.Client) -> None:
     """Give some agents a configuration, and wait for what comes of it."""
     page: dict[str, str | int] = {"management_mode": "supervisor", "status": "online", "limit": CONFIGURED}
@@ -366,7 +386,7 @@ def main() -> int:
                 with running([*sim, "--token", labelled_token(client), "--seed", "host"], log):
                     wait_for(client, "online", half)
                     configure(client)
-                    time.sleep(5)
+                    asyncio.run(worked_off(settings["nats_url"]))
                     with sync_playwright() as playwright:
                         browser = playwright.chromium.launch(
                             executable_path=options.chromium, args=["--no-sandbox", "--enable-precise-memory-info"]

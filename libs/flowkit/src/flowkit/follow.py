@@ -72,7 +72,6 @@ class Follower(Generic[Store]):
             raise
         except (asyncpg.PostgresError, LookupError, TypeError, ValueError, DecodeError) as error:
             await self._bury(created_at, sequence, message, error)
-        self._relay.wake()
         return "handled", 1
 
     async def _commit(self, created_at: float, sequence: int, fact: Message) -> None:
@@ -81,6 +80,8 @@ class Follower(Generic[Store]):
                 return
             effects = await self._handlers[type(fact)](self._store(connection), fact, datetime.now(UTC))
             await outbox.add(connection, self._service, effects)
+        if effects:
+            self._relay.wake()
         self._metrics.committed(effects)
 
     async def _bury(self, created_at: float, sequence: int, message: Msg, error: Exception) -> None:
@@ -97,4 +98,5 @@ class Follower(Generic[Store]):
             if not await offsets.advance(connection, self._stream, 0, created_at, sequence):
                 return
             await outbox.add(connection, self._service, [letter])
+        self._relay.wake()
         self._metrics.dead_letter(self._stream)

@@ -111,7 +111,6 @@ class ShardConsumer(Generic[Store, Entry]):
                 if not entries:
                     return "damaged" if entries is None else "nothing", 0
                 await self._commit(shard, created_at, sequence_of(message)[0], entries)
-                self._relay.wake()
                 return "handled", len(entries)
 
         durable = shard_durable(self._service, shard)
@@ -133,6 +132,8 @@ class ShardConsumer(Generic[Store, Entry]):
                     return
                 effects = await self._handler(self._store(connection), entries, now)
                 await outbox.add(connection, self._service, effects)
+            if effects:
+                self._relay.wake()
             self._metrics.committed(effects)
             return
         except TRANSIENT:
@@ -145,6 +146,7 @@ class ShardConsumer(Generic[Store, Entry]):
             if not await offsets.advance(connection, stream, shard, created_at, sequence):
                 return
             told = [effect for entry in entries for effect in await self._alone(connection, sequence, entry, now)]
+        self._relay.wake()
         self._metrics.committed(told)
 
     async def _alone(
