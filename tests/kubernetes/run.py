@@ -32,6 +32,9 @@ APT = {
     "/usr/lib/cni/ptp": "containernetworking-plugins",
 }
 CGROUPS = Path("/sys/fs/cgroup")
+# All pods together against each single process outside of them: on a real node, those are in one group that weighs half
+# as much as the pods.
+POD_SHARES = 8192
 GONE_SECONDS = 30.0
 
 
@@ -116,6 +119,9 @@ def _cgroup() -> Iterator[str]:
     try:
         for group in made:
             group.mkdir(exist_ok=True)
+            shares = group / "cpu.shares"
+            if shares.exists():
+                shares.write_text(str(POD_SHARES))
             cpus = group / "cpuset.cpus"
             if cpus.exists() and not cpus.read_text().strip():
                 for file in ("cpuset.cpus", "cpuset.mems"):

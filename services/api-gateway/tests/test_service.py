@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ import pytest
 from fastapi import FastAPI
 from google.protobuf.message import Message
 from httpx2 import AsyncClient, ConnectError
+from nats.js.api import StreamInfo
 
 from api_gateway.app import create_app, serve
 from api_gateway.event_log import JetStreamEventLog
@@ -300,6 +302,24 @@ async def test_a_replay_ends_where_the_last_events_are_gone(bus: Bus) -> None:
     async with asyncio.timeout(5):
         assert [event.sequence async for event in JetStreamEventLog(bus).read(0, 0, 3)] == [1, 2]
         assert [event.sequence async for event in JetStreamEventLog(bus).read(1, 0, 3)] == []
+
+
+async def test_streams_that_choose_a_leader_are_asked_again(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They do not answer meanwhile, which takes a moment; a listener is not turned away for that."""
+    await publish(bus, AgentConnected(instance_uid="u"), "one")
+    answers, tries = bus.jetstream.stream_info, itertools.count(1)
+
+    async def stream_info(name: str) -> StreamInfo:
+        if next(tries) <= len(STREAMS) * silent:
+            raise TimeoutError
+        return await answers(name)
+
+    monkeypatch.setattr(bus.jetstream, "stream_info", stream_info)
+    silent = 1
+    assert [last for _, last in await JetStreamEventLog(bus).bounds()] == [1, 0, 0]
+    tries, silent = itertools.count(1), 2
+    with pytest.raises(UnavailableError):
+        await JetStreamEventLog(bus).bounds()
 
 
 async def test_events_are_counted_without_reading_them(bus: Bus) -> None:

@@ -11,7 +11,7 @@ import nats.errors
 import nats.js.errors
 import orjson
 from nats.aio.msg import Msg
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
 
 from api_gateway.live import STREAMS, StoredEvent
 from flowkit.bus import Bus, sequence_of
@@ -41,12 +41,20 @@ class JetStreamEventLog:
         self._bus = bus
 
     async def bounds(self) -> Sequence[tuple[int, int]]:
-        """First and last sequence kept, per stream."""
+        """First and last sequence kept, per stream. Asked twice: a stream without a leader does not answer."""
         try:
-            infos = await asyncio.gather(*(self._bus.jetstream.stream_info(name) for name in STREAMS))
+            infos = await self._infos()
         except _FAILURES as error:
-            raise UnavailableError(f"The event streams do not answer: {error!r}", service="nats") from error
+            log.warning("live.bounds_retry", error=repr(error))
+            await asyncio.sleep(_RETRY)
+            try:
+                infos = await self._infos()
+            except _FAILURES as again:
+                raise UnavailableError(f"The event streams do not answer: {again!r}", service="nats") from again
         return [(info.state.first_seq, info.state.last_seq) for info in infos]
+
+    async def _infos(self) -> Sequence[StreamInfo]:
+        return await asyncio.gather(*(self._bus.jetstream.stream_info(name) for name in STREAMS))
 
     async def count(self, stream: int, since: float) -> int:
         """How many the stream has got since then: a consumer that begins there knows, without reading any."""
