@@ -225,6 +225,18 @@ async def test_a_client_that_is_gone_is_forgotten(app: FastAPI, hub: Hub, token:
         await eventually(lambda: hub.listeners == 0)
 
 
+async def test_who_comes_at_a_stop_is_let_go(app: FastAPI, hub: Hub, token: str) -> None:
+    """With a place to go on from at another replica: a browser that gets a 503 does not come back by itself."""
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        serve(app, "127.0.0.1", 0) as port,
+        AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers) as client,
+    ):
+        await hub.stop()
+        async with event_stream(client) as stream, asyncio.timeout(10):
+            assert [(cursor, data) async for cursor, _, data in stream] == [("0-0-0", None)]
+
+
 async def test_clients_leave_their_connections_before_a_stop_closes_them(app: FastAPI, token: str) -> None:
     """A request on a kept connection would meet its close; an answer that closes it sends the client elsewhere."""
     headers = {"Authorization": f"Bearer {token}"}

@@ -134,7 +134,8 @@ class Hub:
         self._place: list[int] = []
         self._listeners: set[asyncio.Queue[StoredEvent | None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
-        self._is_closed = False
+        self.is_closed = False
+        """It was stopped: who comes now is let go at once, to find another replica."""
 
     async def start(self) -> None:
         """Begin to read at the end of each stream.
@@ -147,7 +148,7 @@ class Hub:
 
     async def stop(self) -> None:
         """Let every listener go and stop reading."""
-        self._is_closed = True
+        self.is_closed = True
         for queue in list(self._listeners):
             self._let_go(queue)
         await tasks.cancel(*self._tasks)
@@ -186,7 +187,7 @@ class Hub:
                             place[event.stream] = event.sequence
                             if wanted.takes(event):
                                 yield cursor_text(place), event
-            while not self._is_closed and (event_or_end := await queue.get()) is not None:
+            while not self.is_closed and (event_or_end := await queue.get()) is not None:
                 if event_or_end.sequence <= place[event_or_end.stream]:
                     continue
                 place[event_or_end.stream] = event_or_end.sequence

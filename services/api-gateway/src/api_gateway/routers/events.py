@@ -43,7 +43,7 @@ def hub_of(request: Request) -> Hub:
         UnavailableError: they cannot be read now.
     """
     hub: Hub = request.app.state.hub
-    if not hub.is_running:
+    if not hub.is_running and not hub.is_closed:
         raise UnavailableError("Events cannot be read now.", service="nats")
     return hub
 
