@@ -19,6 +19,7 @@ from opamp.v1 import opamp_pb2
 from opamp.v1.opamp_pb2 import RemoteConfigStatuses, ServerToAgentFlags
 
 FULL_STATE = ServerToAgentFlags.ServerToAgentFlags_ReportFullState
+WISHES = ("remote_config", "connection_settings", "command")
 
 
 class CountingAgent:
@@ -103,8 +104,10 @@ class CountingAgent:
         return opamp_pb2.AgentToServer(instance_uid=self.uid.bytes, capabilities=SUPERVISOR)
 
     async def _listen(self, socket: ClientConnection) -> None:
-        """Take frames. An offer may be a reply or come by itself, nobody can tell: it answers nothing here, so that
-        at most as many reports count as answered as were."""
+        """Take frames. One that wants something may be a reply or come by itself, nobody can tell: it answers nothing
+        here, so that reports count as answered later than they were, never earlier. From then on an error may be for
+        any report that has no answer: none of them counts."""
+        is_sure = True
         async for frame in socket:
             assert isinstance(frame, bytes)
             reply = opamp_pb2.ServerToAgent.FromString(frame[1:])
@@ -113,7 +116,11 @@ class CountingAgent:
                 self.full_states += 1
             if reply.HasField("remote_config"):
                 await self._apply(socket, reply.remote_config)
+            if reply.flags or any(reply.HasField(name) for name in WISHES):
+                is_sure = False
             elif self._unanswered:
+                if reply.HasField("error_response") and not is_sure:
+                    self._unanswered = deque([0] * len(self._unanswered))
                 number = self._unanswered.popleft()
                 if reply.HasField("error_response"):
                     self._is_full_wanted = True
