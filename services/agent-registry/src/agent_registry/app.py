@@ -87,8 +87,9 @@ async def lifespan(settings: Settings) -> AsyncIterator[Running]:
                 if unknown:
                     position = await reading_position(bus, contracts.UPLINK, "agent-registry", settings.uplink_shards)
                 lost = missing.lost({UUID(bytes=one.uid) for one in heard}, unknown, *position)
-                async with database.transaction() as connection:
-                    await outbox.add(connection, "agent-registry", [domain.full_state_of(uid) for uid in lost])
+                if lost:
+                    async with database.transaction() as connection:
+                        await outbox.add(connection, "agent-registry", [domain.full_state_of(uid) for uid in lost])
             except (UnavailableError, nats.errors.Error, nats.js.errors.Error, TimeoutError, *TRANSIENT) as error:
                 log.warning("presence.write_failed", error=repr(error))
 
