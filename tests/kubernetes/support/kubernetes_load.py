@@ -25,7 +25,7 @@ AGENTS = 300
 PAUSE = (8.0, 14.0)  # seconds between two reports of an agent; with copies on three servers, two cores have their fill
 ASK_SECONDS = 0.3  # between two requests of one client
 CHANGE_SECONDS = 1.5  # between two changes: a configuration, labels
-SHOWN_SECONDS = 1.0  # between two looks at who is shown offline
+SHOWN_SECONDS = 0.5  # between two looks at who is shown offline
 LISTEN_SECONDS = 30.0  # without a line; a comment comes every 15 s
 SETTLED_SECONDS = 3.0  # from the first answer on a connection until the agent has to be shown online
 
