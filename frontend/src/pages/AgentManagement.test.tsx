@@ -31,7 +31,7 @@ describe('the list of agents', () => {
     await userEvent.type(screen.getByRole('combobox', { name: 'Search agents' }), 'edge')
     await waitFor(() => expect(router.state.location.search).toContain('q=edge'))
     expect(router.state.location.search).toContain('status=online&status=offline')
-    await waitFor(() => expect(asked.at(-1)).toContain('q=edge'))
+    await waitFor(() => expect(asked).toContainEqual(expect.stringContaining('q=edge')))
     await userEvent.click(screen.getByRole('button', { name: 'Clear filters' }))
     await waitFor(() => expect(router.state.location.search).toBe('?sort=-version'))
   })
@@ -49,7 +49,7 @@ describe('the list of agents', () => {
     await userEvent.selectOptions(screen.getByRole('combobox', { name: 'Version' }), '0.149.0')
     await userEvent.selectOptions(screen.getByRole('combobox', { name: 'Configuration' }), 'failed')
     expect(router.state.location.search).toBe('?version=0.149.0&config=failed')
-    await waitFor(() => expect(asked.at(-1)).toContain('version=0.149.0&config_state=failed'))
+    await waitFor(() => expect(asked).toContainEqual(expect.stringContaining('version=0.149.0&config_state=failed')))
   })
 
   it('suggests hosts and names of the whole fleet, as one types', async () => {
@@ -83,7 +83,7 @@ describe('the list of agents', () => {
     expect(asked).toEqual([])
     await userEvent.type(field, 'far')
     await waitFor(() => expect(document.querySelector('option[value="site=far-away"]')).toHaveTextContent('4,000 agents'))
-    await waitFor(() => expect(asked.at(-1)).toBe('far'))
+    await waitFor(() => expect(asked).toContain('far'))
     await userEvent.clear(field)
     await userEvent.type(field, 'site=far-away{Enter}')
     await userEvent.selectOptions(screen.getByRole('combobox', { name: 'Health' }), 'Crash loop')
