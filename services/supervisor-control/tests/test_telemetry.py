@@ -156,6 +156,28 @@ async def test_a_rare_text_is_searched_a_bounded_way_at_a_time(
     assert (found, pages) == ([NOW + timedelta(seconds=3)], 3)
 
 
+async def test_the_last_error_of_a_supervisor_is_found_behind_a_flood(control: Control) -> None:
+    """However much came since, also from before a new identity; notes of FlowGate and what is too old are none."""
+    await add(control, make_row(0, body="too old", source="supervisor", severity_number=17))
+    await add(control, make_row(2, body="cannot write", source="supervisor", severity_number=21), uid=OTHER)
+    await control.telemetry.rename(OTHER, UID, NOW + timedelta(seconds=3))
+    await add(control, make_row(4, body="a warning", source="supervisor", severity_number=13))
+    await add(control, make_row(5, body="of the collector", severity_number=17))
+    await control.store.add_records(
+        [LogRecord(UID, NOW + timedelta(seconds=6), "ERROR", "supervisor", "a note", {"event": "health"})]
+    )
+    await add(control, *(make_row(7 + n % 60) for n in range(25_000)))
+    since = NOW + timedelta(seconds=1)
+    found = await control.telemetry.last_error_of_supervisor(UID, since)
+    assert found is not None
+    assert (found.body, found.place.timestamp) == ("cannot write", NOW + timedelta(seconds=2))
+    await add(control, make_row(90, body="again", source="supervisor", severity_number=17))
+    found = await control.telemetry.last_error_of_supervisor(UID, since)
+    assert found is not None
+    assert found.body == "again"
+    assert await control.telemetry.last_error_of_supervisor(OTHER, since) is None
+
+
 async def test_a_page_of_long_records_is_shorter(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
     """And leads on; one record is always there."""
     monkeypatch.setattr(handlers, "MAX_PAGE_SIZE", 25_000)

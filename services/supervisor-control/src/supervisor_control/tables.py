@@ -107,6 +107,13 @@ agent_logs = sa.Table(
 )
 sa.Index("ix_agent_logs_timestamp", agent_logs.c.instance_uid, agent_logs.c.timestamp, agent_logs.c.id)
 sa.Index("ix_agent_logs_transaction_id", agent_logs.c.instance_uid, agent_logs.c.transaction_id, agent_logs.c.id)
+sa.Index(
+    "ix_agent_logs_supervisor_errors",
+    agent_logs.c.instance_uid,
+    agent_logs.c.timestamp,
+    agent_logs.c.id,
+    postgresql_where=sa.text("source = 'supervisor' AND severity_number >= 17 AND NOT attributes ? 'event'"),
+)
 
 metric_series = sa.Table(
     "metric_series",
