@@ -173,8 +173,17 @@ def test_the_supervised_collector_is_there(release: Release, load: Load, edge: s
     eventually(lambda: load.ask("GET", f"/deliveries/{delivery}")["state"] == "applied", "the configuration", 60)
 
 
-def test_only_migrations_and_tokens_stay(release: Release) -> None:
+def test_the_fleet_survives_its_release(release: Release, load: Load, edge: str) -> None:
     """`helm uninstall` keeps Secrets and volumes, as it says; installing again goes on with them."""
+    before = known(load)
     release.helm("uninstall", "flowgate", "--wait")
     names = {one["metadata"]["name"] for one in release.cluster.get("secrets", namespace=NAMESPACE)["items"]}
-    assert names == {"flowgate", "flowgate-tokens"}
+    assert names == {"flowgate", "flowgate-tokens", "flowgate-metrics"}
+    release.install()
+    load.api_url = release.service_url("api")
+    eventually(lambda: online_edge(load) == edge, "the collector, by the same name and token")
+    assert known(load) == before and len(before) == AGENTS + 1
+
+
+def known(load: Load) -> set[str]:
+    return {item["gateway_id"] for item in load.ask("GET", "/gateways?limit=1000")["items"]}

@@ -22,9 +22,9 @@ from flowkit import contracts, tasks
 Value = TypeVar("Value")
 
 AGENTS = 300
-PAUSE = (8.0, 14.0)  # seconds between two reports of an agent; with copies on three servers, two cores have their fill
-ASK_SECONDS = 0.3  # between two requests of one client
-CHANGE_SECONDS = 1.5  # between two changes: a configuration, labels
+PAUSE = (5.0, 9.0)  # seconds between two reports of an agent; with copies on three servers, two cores have their fill
+ASK_SECONDS = 0.15  # between two requests of one client
+CHANGE_SECONDS = 0.75  # between two changes: a configuration, labels
 SHOWN_SECONDS = 0.5  # between two looks at who is shown offline
 LISTEN_SECONDS = 30.0  # without a line; a comment comes every 15 s
 SETTLED_SECONDS = 3.0  # from the first answer on a connection until the agent has to be shown online
@@ -61,8 +61,7 @@ class Missing:
 
 def doubled(counts: Counter[Any]) -> list[object]:
     """What is there more than once, each time but the first."""
-    now = list(counts.items())  # in one go: a listener may go on counting meanwhile
-    return [key for key, many in now for _ in range(many - 1)]
+    return [key for key, many in counts.items() for _ in range(many - 1)]
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class Load:
         self.heard: Counter[str] = Counter()
         self._listens = asyncio.Event()
         self.books = Books(bus_urls)
-        self._api = f"{api_url}/api/v1"
+        self.api_url = api_url
         self._headers = {"Authorization": f"Bearer {tokens['admin-token']}"}
         self._requests = 0
         self._loop = asyncio.new_event_loop()
@@ -135,6 +134,10 @@ class Load:
             len(self.failures),
         )
 
+    async def doubled(self) -> list[object]:
+        """Facts on the bus, and what the listener heard, that are there more than once; on the thread that counts."""
+        return self.books.doubled + doubled(self.heard)
+
     def all_report(self, seconds: float = 90.0) -> None:
         """Wait until each agent has had two more answers."""
         before = [len(agent.answered) for agent in self.agents]
@@ -157,7 +160,7 @@ class Load:
             AssertionError: the answer is no success.
         """
         with httpx2.Client(headers=self._headers, timeout=10) as client:
-            answer = client.request(method, f"{self._api}{path}", **options)
+            answer = client.request(method, f"{self.api_url}/api/v1{path}", **options)
         assert answer.status_code < 300, answer.text
         return answer.json()
 
@@ -211,7 +214,7 @@ class Load:
         """One request; anything but the whole answer is a failure."""
         self._requests += 1
         try:
-            answer = await client.request(method, f"{self._api}{path}", **options)
+            answer = await client.request(method, f"{self.api_url}/api/v1{path}", **options)
         except httpx2.HTTPError as error:
             self._failed(path, repr(error))
             return None
@@ -226,7 +229,7 @@ class Load:
         async with httpx2.AsyncClient(headers=self._headers, timeout=LISTEN_SECONDS) as client:
             while True:
                 try:
-                    async with client.stream("GET", f"{self._api}/events", headers=place) as answer:
+                    async with client.stream("GET", f"{self.api_url}/api/v1/events", headers=place) as answer:
                         if answer.status_code != 200:
                             self._failed("/events", f"{answer.status_code}")
                         async for line in answer.aiter_lines():
@@ -255,7 +258,7 @@ class Load:
                 settled = time.monotonic() - SETTLED_SECONDS
                 steady = {uid for uid, agent in ours.items() if agent.answered_at and agent.answered_at < settled}
                 try:
-                    answer = await client.get(f"{self._api}/gateways?status=offline&limit=500")
+                    answer = await client.get(f"{self.api_url}/api/v1/gateways?status=offline&limit=500")
                     if answer.status_code == 200:
                         now = {item["instance_id"] for item in answer.json()["items"]} & ours.keys()
                         wrong = now & steady

@@ -49,7 +49,7 @@ class Release:
         self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         for number in range(4):
             folder = self.cluster.folder / f"volume-{number}"
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
             folder.chmod(0o777)
             self.cluster.apply(_volume(number, folder))
         values = Path(__file__).parents[1] / "values.yaml"

@@ -142,14 +142,14 @@ class Steps:
     def step(self, name: str, *, is_orderly: bool = True) -> Iterator[None]:
         """Count until the end of the block and until every agent reports again; an orderly step costs no request
         and shows nobody offline who is connected."""
-        before, doubled_before = self._load.figures(), len(self._doubled())
+        before, doubled_before = self._load.figures(), len(self._load.run(self._load.doubled()))
         failures, times = len(self._load.failures), len(self._load.offline_times)
         yield
         self._load.all_report()
         figures = self._load.figures() - before
         missing = self._missing()
         longest = max(self._load.offline_times[times:], default=0.0)
-        doubled_now = self._doubled()
+        doubled_now = self._load.run(self._load.doubled())
         row = Row(name, figures, missing, len(doubled_now) - doubled_before, longest)
         REPORT.rows.append(row)
         assert not missing and row.doubled == 0, (row, doubled_now)
@@ -157,10 +157,6 @@ class Steps:
             assert self._load.failures[failures:] == [], self._load.failures[failures:]
             assert figures.wrongly_offline == 0, row
             assert figures.full_states <= FULL_STATES * figures.connections, row
-
-    def _doubled(self) -> list[object]:
-        """Facts on the bus, and what the listener heard, that are there more than once."""
-        return self._load.books.doubled + doubled(self._load.heard)
 
     def _missing(self) -> Missing:
         """Of what is there up to now, what is missing after a while."""
