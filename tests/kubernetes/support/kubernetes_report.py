@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from kubernetes_load import Figures, Load, Missing, doubled
+from kubernetes_load import Figures, Load, Missing
 from kubernetes_release import NAMESPACE, Release
 
 STORED_SECONDS = 120.0
