@@ -114,19 +114,19 @@ def test_eviction_keeps_one_away_at_a_time(release: Release, steps: Steps) -> No
 
 
 def test_autoscaler_follows_the_load(release: Release, load: Load, steps: Steps) -> None:
-    """More reports, more gateways; fewer, fewer."""
+    """More to do, more gateways; less, fewer."""
     at = "services.opamp-gateway.autoscaling"
     with steps.step("autoscaler up and down"):
         release.upgrade(
             f"{at}.kind=hpa",
             f"{at}.min=1",
             f"{at}.max=3",
-            f"{at}.cpu=40",
+            f"{at}.cpu=80",
             f"{at}.behavior.scaleDown.stabilizationWindowSeconds=5",
             f"{at}.behavior.scaleDown.policies=null",
         )
-        load.set_pause((2, 4))
-        eventually(lambda: len(release.ready("opamp-gateway")) == 3, "three gateways", 180)
+        with load.refused_requests():
+            eventually(lambda: len(release.ready("opamp-gateway")) == 3, "three gateways", 180)
         load.set_pause((15, 25))
         eventually(lambda: len(release.pods("opamp-gateway")) == 1, "one gateway", 240)
         load.set_pause(PAUSE)

@@ -89,6 +89,14 @@ class Cluster:
             process.kill()
             process.wait()
 
+    def ended(self) -> str:
+        """For a failure: the last words of the cluster's programs that should still run."""
+        return "\n".join(self._last_words(process) for process in self._running if process.poll() is not None)
+
+    def _last_words(self, process: "subprocess.Popen[bytes]") -> str:
+        log = self._logs / f"{Path(process.args[0]).name}.log"  # type: ignore[arg-type, index]
+        return f"{log.name}: {log.read_text()[-2000:]}"
+
     def _run(self, program: str | Path, *arguments: str) -> None:
         name = Path(program).name
         with (self._logs / f"{name}.log").open("wb") as log:
@@ -99,9 +107,7 @@ class Cluster:
     def _wait(self, what: str, *arguments: str, until: str) -> None:
         deadline = time.monotonic() + READY_SECONDS
         while until not in self.kubectl(*arguments, check=False):
-            for process in self._running:
-                log = self._logs / f"{Path(process.args[0]).name}.log"  # type: ignore[index]
-                assert process.poll() is None, f"{log.name}: {log.read_text()[-2000:]}"
+            assert not (ended := self.ended()), ended
             assert time.monotonic() < deadline, f"{what} is not ready; the logs are in {self._logs}"
             time.sleep(0.2)
 

@@ -6,9 +6,11 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx2
 import nats
@@ -25,6 +27,7 @@ AGENTS = 300
 PAUSE = (5.0, 9.0)  # seconds between two reports of an agent; with copies on three servers, two cores have their fill
 ASK_SECONDS = 0.15  # between two requests of one client
 CHANGE_SECONDS = 0.75  # between two changes: a configuration, labels
+REFUSED = 60  # requests every 10 ms that a gateway only refuses: a tenth of a core or more
 SHOWN_SECONDS = 0.5  # between two looks at who is shown offline
 LISTEN_SECONDS = 30.0  # without a line; a comment comes every 15 s
 SETTLED_SECONDS = 3.0  # from the first answer on a connection until the agent has to be shown online
@@ -87,8 +90,9 @@ class Load:
     """Agents and askers on a thread of their own, until it is left."""
 
     def __init__(self, agents: int, opamp_url: str, api_url: str, tokens: dict[str, str], bus_urls: list[str]) -> None:
-        headers = {"Authorization": f"Bearer {tokens['enrollment-token']}"}
-        self.agents = [CountingAgent(number, [opamp_url], headers, PAUSE) for number in range(agents)]
+        self._opamp_url = opamp_url
+        self._agent_headers = {"Authorization": f"Bearer {tokens['enrollment-token']}"}
+        self.agents = [CountingAgent(n, [opamp_url], self._agent_headers, PAUSE) for n in range(agents)]
         self.failures: list[str] = []
         self.shown_offline: set[tuple[int, str]] = set()
         self.wrongly_offline: set[tuple[int, str]] = set()
@@ -152,6 +156,29 @@ class Load:
         """Report more or less often."""
         for agent in self.agents:
             agent.pause = pause
+
+    @contextmanager
+    def refused_requests(self) -> Iterator[None]:
+        """Meanwhile, requests that a gateway refuses: work for it, and for nobody behind it."""
+        asking = asyncio.run_coroutine_threadsafe(self._refused(), self._loop)
+        try:
+            yield
+        finally:
+            asking.cancel()
+
+    async def _refused(self) -> None:
+        parts = urlsplit(self._opamp_url)
+        head = f"GET {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\n"
+        request = f"{head}authorization: {self._agent_headers['Authorization']}\r\n\r\n".encode()
+        while True:
+            with suppress(OSError):
+                reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+                with closing(writer):
+                    while not reader.at_eof():
+                        writer.write(request * REFUSED)
+                        await reader.read(2**20)
+                        await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
 
     def ask(self, method: str, path: str, **options: Any) -> Any:
         """One request of the API; its JSON.

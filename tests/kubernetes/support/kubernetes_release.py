@@ -131,9 +131,9 @@ class Release:
         return [f"nats://flowgate:{password}@{pod['status']['podIP']}:4222" for pod in self.pods("nats")]
 
     def state(self) -> str:
-        """For a failure: pods, last events, last logs."""
+        """For a failure: programs that ended, pods, last events, last logs."""
         kubectl = self.cluster.kubectl
-        told = [kubectl("--namespace", NAMESPACE, "get", "pods", "--output=wide", check=False)]
+        told = [self.cluster.ended(), kubectl("--namespace", NAMESPACE, "get", "pods", "--output=wide", check=False)]
         events = kubectl("--namespace", NAMESPACE, "get", "events", "--sort-by=.lastTimestamp", check=False)
         told.append("\n".join(events.splitlines()[-30:]))
         for component in (*SERVICES, "migrations", "nats", "postgresql"):
