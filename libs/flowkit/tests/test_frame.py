@@ -9,6 +9,8 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from google.protobuf.message import Message
+from nats.aio.msg import Msg
 from nats.js.errors import KeyNotFoundError
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
@@ -366,6 +368,29 @@ async def test_an_owner_that_is_away_is_named(frame: Frame) -> None:
     """No responder: told at once."""
     with pytest.raises(UnavailableError, match="agent-registry is not running"):
         await RpcClient(frame.bus).call(rpc.ListGatewaysRequest(), rpc.ListGatewaysResponse)
+
+
+async def test_a_question_without_an_answer_is_asked_once_more(frame: Frame) -> None:
+    """It may be lost with a server or a replica; an order is given once, whatever comes of it."""
+    seen: list[type[Message]] = []
+
+    async def late(kind: type[Message], answer: Message) -> None:
+        async def respond(message: Msg) -> None:
+            seen.append(kind)
+            if seen.count(kind) == 2:
+                await message.respond(answer.SerializeToString())
+
+        await frame.bus.connection.subscribe(contracts.rpc_methods()[kind].subject, cb=respond)
+
+    await late(rpc.ListGatewaysRequest, rpc.ListGatewaysResponse(total=7))
+    await late(rpc.DeleteGatewayRequest, rpc.DeleteGatewayResponse())
+    client = RpcClient(frame.bus, timeout=0.3)
+    assert (await client.call(rpc.ListGatewaysRequest(), rpc.ListGatewaysResponse)).total == 7
+    with pytest.raises(UnavailableError, match=r"did not answer within 0\.3 s"):
+        await client.call(rpc.DeleteGatewayRequest(), rpc.DeleteGatewayResponse)
+    with pytest.raises(UnavailableError, match=r"did not answer within 0\.2 s"):
+        await client.call(rpc.ListGatewaysRequest(), rpc.ListGatewaysResponse, timeout=0.2)
+    assert seen == [rpc.ListGatewaysRequest] * 2 + [rpc.DeleteGatewayRequest] + [rpc.ListGatewaysRequest]
 
 
 async def test_answers_above_the_limit_of_a_message_come_whole(frame: Frame) -> None:

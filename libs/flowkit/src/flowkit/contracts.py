@@ -72,6 +72,11 @@ class RpcMethod:
     request: type[Message]
     response: type[Message]
 
+    @property
+    def is_question(self) -> bool:
+        """Whether it changes nothing, which its name tells: get-… and list-…."""
+        return self.name.startswith(("get-", "list-"))
+
 
 def streams() -> dict[str, options_pb2.Stream]:
     """Every stream by its name, as declared by the files in proto/."""

@@ -170,6 +170,9 @@ class RpcClient:
     async def call(self, question: Message, answer: type[Response], *, timeout: float | None = None) -> Response:
         """Ask the owner of this type of question, and wait `timeout` seconds if that is not the usual time.
 
+        What changes nothing is asked once more when the usual time is over: the question may be lost with a server of
+        NATS or a replica, and another one answers. Orders are given once.
+
         Raises:
             UnavailableError: the owner did not answer in time.
             FlowGateError: the owner's own error, of the same kind as it raised.
@@ -179,7 +182,8 @@ class RpcClient:
         name = _span_name(method)
         try:
             with tracing.span(name, SpanKind.CLIENT, rpc__system__name="nats", rpc__method=name):
-                reply = await self._call(method, question, answer, timeout or self._timeout)
+                tries = 2 if method.is_question and timeout is None else 1
+                reply = await self._call(method, question, answer, timeout or self._timeout, tries)
             status = 200
             return reply
         except FlowGateError as error:
@@ -190,7 +194,7 @@ class RpcClient:
                 self._metrics.asked(method.service, method.name, status, time.monotonic() - begun)
 
     async def _call(
-        self, method: contracts.RpcMethod, question: Message, answer: type[Response], seconds: float
+        self, method: contracts.RpcMethod, question: Message, answer: type[Response], seconds: float, tries: int
     ) -> Response:
         data, headers = await _packed(self._bus, question.SerializeToString())
         if tracing.is_on():
@@ -200,6 +204,9 @@ class RpcClient:
         except nats.errors.NoRespondersError as error:
             raise UnavailableError(f"{method.service} is not running", service=method.service) from error
         except (nats.errors.Error, TimeoutError) as error:
+            if tries > 1 and isinstance(error, TimeoutError):
+                log.warning("rpc.asked_again", method=method.name, seconds=seconds)
+                return await self._call(method, question, answer, seconds, tries - 1)
             raise UnavailableError(
                 f"{method.service} did not answer within {seconds:g} s", service=method.service
             ) from error

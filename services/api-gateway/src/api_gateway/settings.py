@@ -22,7 +22,8 @@ class ApiGatewaySettings(ServiceSettings):
     admin_token_sha256: Annotated[list[str], NoDecode] = Field(min_length=1)
     """SHA-256 of the admin token, hex; several separated by commas while one is being replaced."""
     rpc_timeout_seconds: float = Field(2.0, gt=0, le=60)
-    """How long an owner may take to answer before the caller gets a 503."""
+    """How long an owner may take to answer; a question that changes nothing is asked once more before the caller gets a
+    503."""
     max_body_bytes: int = Field(16 * 1024 * 1024, ge=1024)
     """Largest request body, such as a configuration."""
     events_queue: int = Field(1000, ge=1)
