@@ -1,9 +1,15 @@
 """Configurations pushed to a supervised collector: applied, failed with its own words, or refused before."""
 
+import os
+import re
+import signal
+
 import pytest
 from interop_agents import Fleet
 from interop_configs import UNPARSABLE, UNSTARTABLE, apply, exporters, good
 from interop_flowgate import Api, FlowGate
+
+from flowkit.testing import eventually
 
 pytestmark = pytest.mark.interop
 
@@ -19,13 +25,10 @@ async def test_pushed_config_is_applied(flowgate: FlowGate, api: Api, fleet: Fle
     async with api.listening() as events:
         delivery_id = await apply(api, agent, "first")
         await events.wait_for(instance_id, STATE_CHANGED, state="applied", delivery_id=delivery_id)
-        assert events.states(instance_id, STATE_CHANGED) == ["pending", "offered", "applying", "applied"]
-        assert [event["previous_state"] for event in events.of(instance_id, STATE_CHANGED)] == [
-            None,
-            "pending",
-            "offered",
-            "applying",
-        ]
+        states = events.states(instance_id, STATE_CHANGED)
+        assert [None, *states[:-1]] == [event["previous_state"] for event in events.of(instance_id, STATE_CHANGED)]
+        assert [*states[:3], states[-1]] == ["pending", "offered", "applying", "applied"]
+        assert len(states) == 4 or agent.false_alarms()
         assert events.of(instance_id, "config.effective-config-changed")
 
     effective = await api.effective(instance_id)
@@ -40,15 +43,15 @@ async def test_pushed_config_is_applied(flowgate: FlowGate, api: Api, fleet: Fle
     told = [
         one["attributes"]["state"] for one in await api.logs(instance_id) if one["attributes"].get("event") == "config"
     ]
-    assert told == ["pending", "offered", "applying", "applied"]
-    assert flowgate.offers(instance_id) == 1
+    assert told == states
+    assert flowgate.offers(instance_id) == 1 + agent.false_alarms()
 
 
 async def test_config_that_cannot_start_fails_with_the_agents_words(
     flowgate: FlowGate, api: Api, fleet: Fleet, transport: str
 ) -> None:
     """Unchecked by the supervisor, a bad config ends the collector: the API says what the supervisor says of that,
-    and the next good config brings it back."""
+    sent again it is applied no more than before, and the next good config brings it back."""
     agent = fleet.supervisor(flowgate, transport, FG_VALIDATE="false")
     instance_id = await agent.instance_id()
     await api.healthy(instance_id)
@@ -58,25 +61,62 @@ async def test_config_that_cannot_start_fails_with_the_agents_words(
         delivery_id = await api.push(instance_id, UNSTARTABLE)
         await agent.speak()
         failed = await api.delivery(delivery_id, "failed")
-        assert failed["error"] == "Agent exited unexpectedly with exit code 1 while applying configuration"
+        if not agent.false_alarms():
+            assert failed["error"] == "Agent exited unexpectedly with exit code 1 while applying configuration"
+        assert re.search("exited unexpectedly.* exit code[ =]1", failed["error"])
         await events.wait_for(instance_id, "supervisor.status-changed", collector_state="crashed")
         told = await events.wait_for(instance_id, STATE_CHANGED, state="failed")
         assert failed["error"] == told["error"]
-        assert events.states(instance_id, STATE_CHANGED) == ["pending", "offered", "applying", "failed"]
+        states = events.states(instance_id, STATE_CHANGED)
+        assert [*states[:3], states[-1]] == ["pending", "offered", "applying", "failed"]
+        assert len(states) == 4 or agent.false_alarms()
 
     config = await api.get(f"/gateways/{instance_id}/config")
     assert ("failed", failed["error"]) == (config["state"], config["error"])
-    assert ("failed", failed["error"]) == (config["reported"]["status"], config["reported"]["error"])
+    if not agent.false_alarms():
+        assert ("failed", failed["error"]) == (config["reported"]["status"], config["reported"]["error"])
     health = await api.get(f"/gateways/{instance_id}/health")
     assert health["healthy"] is False
     assert "exited unexpectedly, exit code=1" in health["last_error"]
     assert any(failed["error"] in one["body"] and one["severity"] == "ERROR" for one in await api.logs(instance_id))
 
-    delivery_id = await api.push(instance_id, good("after"))  # the supervisor tries again every 5 s and says so
+    # The supervisor tries again every 5 s and says so. What it has already it calls applied at once.
+    again = await api.delivery(await api.push(instance_id, UNSTARTABLE), "failed")
+    assert "exited unexpectedly, exit code=1" in again["error"]
+    delivery_id = await api.push(instance_id, good("after"))
     await api.delivery(delivery_id, "applied")
     await api.healthy(instance_id)
     assert {"debug/after"} == exporters(await api.effective(instance_id))
-    assert flowgate.offers(instance_id) == 3
+    assert flowgate.offers(instance_id) == 4 + agent.false_alarms()
+
+
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_collector_that_somebody_ends_while_it_applies_gets_there(
+    flowgate: FlowGate, api: Api, fleet: Fleet, transport: str, by: signal.Signals
+) -> None:
+    """The supervisor blames the configuration; it is sent again, and applied when the collector is seen to run."""
+    agent = fleet.supervisor(flowgate, transport, FG_VALIDATE="false")  # a check is a process that could be hit as well
+    instance_id = await agent.instance_id()
+    await api.settled(instance_id)
+    before = await agent.collector()
+    async with api.listening() as events:
+        await api.push(instance_id, good("ended"))
+        await agent.speak()
+        [ended] = await eventually(agent.collectors, until=lambda found: len(found) == 1 and found != [before])
+        os.kill(ended, by)
+        await events.wait_for(instance_id, STATE_CHANGED, seconds=20, state="applied")
+        states = events.states(instance_id, STATE_CHANGED)
+        assert [state for state in states if state != "applying"] == [
+            "pending",
+            "offered",
+            "pending",
+            "offered",
+            "applied",
+        ]
+    assert ended != await agent.collector()
+    await api.healthy(instance_id)
+    assert {"debug/ended"} == exporters(await api.effective(instance_id))
+    assert flowgate.offers(instance_id) == 2
 
 
 async def test_config_that_the_supervisor_rejects_leaves_the_collector_alone(

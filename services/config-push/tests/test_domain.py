@@ -110,7 +110,7 @@ def test_the_usual_way() -> None:
     assert not any(isinstance(effect, Desired) for effect in effects)
     states.append(delivery.state)
     for told in (Statuses.RemoteConfigStatuses_APPLYING, Statuses.RemoteConfigStatuses_APPLIED):
-        delivery, effects = domain.status_reported(delivery, status(told), NOW)
+        delivery, effects = domain.status_reported(delivery, status(told), False, NOW)
         states.append(delivery.state)
     assert states == ["pending", "offered", "applying", "applied"]
     assert effects[0] == Desired(str(UUID(int=2)), "config", None)
@@ -132,27 +132,28 @@ def test_what_becomes_of_a_traced_delivery_goes_on_with_its_trace() -> None:
 def test_applying_may_be_skipped_and_states_may_be_told_again() -> None:
     """Item 90; telling it again is no news."""
     applied = status(Statuses.RemoteConfigStatuses_APPLIED)
-    delivery, effects = domain.status_reported(make_delivery(), applied, NOW)
+    delivery, effects = domain.status_reported(make_delivery(), applied, False, NOW)
     assert (delivery.state, len(effects)) == ("applied", 2)
-    assert domain.status_reported(delivery, applied, NOW) == (delivery, [])
+    assert domain.status_reported(delivery, applied, False, NOW) == (delivery, [])
 
 
 def test_a_failure_keeps_the_agents_own_words() -> None:
     """Item 88: and it is done, so nothing is sent again."""
     told = status(Statuses.RemoteConfigStatuses_FAILED, error="exit code 1")
-    delivery, effects = domain.status_reported(make_delivery(state="applying"), told, NOW)
+    delivery, effects = domain.status_reported(make_delivery(state="applying"), told, False, NOW)
     assert (delivery.state, delivery.error) == ("failed", "exit code 1")
     assert effects[0] == Desired(str(UUID(int=2)), "config", None)
     silent = status(Statuses.RemoteConfigStatuses_FAILED)
-    assert "without a message" in domain.status_reported(make_delivery(), silent, NOW)[0].error
+    assert "without a message" in domain.status_reported(make_delivery(), silent, False, NOW)[0].error
 
 
 @pytest.mark.parametrize("told", [Statuses.RemoteConfigStatuses_APPLIED, Statuses.RemoteConfigStatuses_FAILED])
 def test_a_status_of_another_configuration_changes_nothing(told: Statuses) -> None:
     """Only the hash tells which one the agent means."""
     delivery = make_delivery(state="offered")
-    assert domain.status_reported(delivery, status(told, OTHER), NOW) == (delivery, [])
-    assert domain.status_reported(delivery, status(Statuses.RemoteConfigStatuses_UNSET), NOW) == (delivery, [])
+    assert domain.status_reported(delivery, status(told, OTHER), False, NOW) == (delivery, [])
+    unset = status(Statuses.RemoteConfigStatuses_UNSET)
+    assert domain.status_reported(delivery, unset, False, NOW) == (delivery, [])
 
 
 def test_a_rollback_after_a_failure_is_no_loss() -> None:

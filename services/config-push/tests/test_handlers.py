@@ -18,6 +18,7 @@ from flowgate.supervisor.v1 import events_pb2 as supervisor_facts
 from flowgate.uplink.v1 import uplink_pb2
 from flowkit import tokens
 from flowkit.errors import ChangedError, ConflictError, InvalidError, NotFoundError
+from flowkit.opamp import timestamp
 from flowkit.outbox import Desired, Effect
 from flowkit.testing import EXTENSION, SUPERVISOR, make_description, make_report, rolled_back
 from opamp.v1 import opamp_pb2
@@ -210,22 +211,114 @@ async def test_what_failed_is_tried_again_under_another_hash(push: ConfigPush) -
     assert isinstance(effects[0], Desired) and effects[0].state is not None
 
 
-async def test_an_end_of_another_process_is_no_failure_of_the_configuration(push: ConfigPush) -> None:
-    """The supervisor stopped its collector twice in a row: the same delivery goes out once more, and no more often."""
-    words = "Agent exited unexpectedly with exit code -1 while applying configuration"
+@pytest.mark.parametrize("before", [Statuses.RemoteConfigStatuses_APPLYING, Statuses.RemoteConfigStatuses_APPLIED])
+@pytest.mark.parametrize("code", [-1, 0])
+async def test_an_end_of_another_process_is_no_failure_of_the_configuration(
+    push: ConfigPush, code: int, before: Statuses
+) -> None:
+    """The supervisor stopped that collector itself: the same delivery goes out once more, and no more often."""
+    words = f"Agent exited unexpectedly with exit code {code} while applying configuration"
     await appear(push)
     first, _ = await assign(push)
-    await tell(push, Statuses.RemoteConfigStatuses_APPLYING, first.config_hash)
+    await tell(push, before, first.config_hash)
+    stated = (await latest(push)).state
     offer, fact = await tell(push, Statuses.RemoteConfigStatuses_FAILED, first.config_hash, words)
     assert isinstance(offer, Desired) and offer.state is not None and offer.state.id == first.delivery_id
     assert isinstance(fact, facts.DeliveryStateChanged)
-    assert (fact.previous_state, fact.state) == (facts.DELIVERY_STATE_APPLYING, facts.DELIVERY_STATE_PENDING)
+    assert (fact.previous_state, fact.state) == (domain.STATES[stated], facts.DELIVERY_STATE_PENDING)
     again = await latest(push)
     assert (again.state, again.config_hash.hex()) == ("pending", offer.state.config.config_hash.hex())
     assert again.config_hash.hex() != first.config_hash
     assert await tell(push, Statuses.RemoteConfigStatuses_FAILED, first.config_hash, words) == []
     await tell(push, Statuses.RemoteConfigStatuses_FAILED, again.config_hash.hex(), words)
     assert ((await latest(push)).state, (await latest(push)).error) == ("failed", words)
+
+
+async def feel(push: ConfigPush, state: str, seconds: float, error: str = "") -> list[Effect]:
+    """supervisor-control tells the state of the collector at this time."""
+    at = NOW + timedelta(seconds=seconds)
+    fact = supervisor_facts.SupervisorStatusChanged(
+        instance_uid=str(UID), collector_state=state, last_error=error, occurred_at=timestamp(at)
+    )
+    return list(await handlers.collector_changed(push, fact, at))
+
+
+async def crash_and_push_again(push: ConfigPush) -> rpc.Delivery:
+    """A configuration ended the collector, and is pushed once more: the supervisor has it, and starts nothing."""
+    await appear(push)
+    first, _ = await assign(push)
+    await tell(push, Statuses.RemoteConfigStatuses_APPLYING, first.config_hash)
+    words = "Agent exited unexpectedly with exit code 1 while applying configuration"
+    await tell(push, Statuses.RemoteConfigStatuses_FAILED, first.config_hash, words)
+    assert ((await latest(push)).state, (await latest(push)).error) == ("failed", words)
+    again, _ = await assign(push)
+    await tell(push, Statuses.RemoteConfigStatuses_APPLIED, again.config_hash)
+    return again
+
+
+@pytest.mark.parametrize(
+    ("collector", "words", "state", "error"),
+    [("running", "", "applied", ""), ("crashed", "PID=8 exited", "failed", "PID=8 exited")],
+)
+async def test_a_crashed_collectors_applied_is_believed_when_it_runs(
+    push: ConfigPush, collector: str, words: str, state: str, error: str
+) -> None:
+    """The supervisor tries again some seconds later; late news of before, and other states, prove nothing."""
+    again = await crash_and_push_again(push)
+    assert (await latest(push)).state == "applying"
+    assert await feel(push, "running", -9) == await feel(push, "crashed", -1, "PID=7 exited") == []
+    assert await feel(push, "starting", 4) == []
+    await tell(push, Statuses.RemoteConfigStatuses_APPLIED, again.config_hash)  # says it all again
+    assert (await latest(push)).state == "applying"
+    wish, fact = await feel(push, collector, 5, words)
+    assert wish == Desired(str(UID), "config", None)
+    assert isinstance(fact, facts.DeliveryStateChanged) and fact.state == domain.STATES[state]
+    assert ((await latest(push)).state, (await latest(push)).error) == (state, error)
+
+
+async def test_a_collector_that_was_told_to_run_before_its_crash_is_known_here_has_not_crashed(
+    push: ConfigPush,
+) -> None:
+    """Facts and reports come on two ways; their times tell the order."""
+    await appear(push)
+    await feel(push, "running", 1)
+    await crash_and_push_again(push)
+    assert (await latest(push)).state == "applied"
+
+
+async def test_an_agent_is_believed_in_the_end(push: ConfigPush) -> None:
+    """Nobody tells of its collector any more, not of a crash either."""
+    await crash_and_push_again(push)
+    patience = push.settings.answer_seconds
+    assert await handlers.give_up_unanswered(push, NOW + timedelta(seconds=patience - 1)) == []
+    assert len(await handlers.give_up_unanswered(push, NOW + timedelta(seconds=patience + 1))) == 2
+    assert (await latest(push)).state == "applied"
+
+
+async def test_a_collector_that_runs_is_no_end_of_applying(push: ConfigPush) -> None:
+    """Only the agent knows when its time to apply is over."""
+    await appear(push)
+    await feel(push, "crashed", -5)
+    delivery, _ = await assign(push)
+    await tell(push, Statuses.RemoteConfigStatuses_APPLYING, delivery.config_hash)
+    assert await feel(push, "running", 1) == []
+    await tell(push, Statuses.RemoteConfigStatuses_APPLIED, delivery.config_hash)
+    assert (await latest(push)).state == "applied"
+
+
+async def test_what_a_crashed_collector_has_is_tried_again(push: ConfigPush) -> None:
+    """The agent calls it applied; pushed once more it is not done before it runs."""
+    await appear(push)
+    first, _ = await assign(push)
+    await tell(push, Statuses.RemoteConfigStatuses_APPLIED, first.config_hash)
+    await feel(push, "crashed", 1)
+    again, _ = await assign(push)
+    assert (again.state, again.config_hash == first.config_hash) == (facts.DELIVERY_STATE_PENDING, False)
+
+
+async def test_the_collector_of_an_agent_that_never_reported_is_nobodys(push: ConfigPush) -> None:
+    """supervisor-control may know it first."""
+    assert await feel(push, "crashed", 0) == await feel(push, "running", 1) == []
 
 
 async def test_an_agent_that_lost_its_configuration_gets_it_again_a_few_times(push: ConfigPush) -> None:

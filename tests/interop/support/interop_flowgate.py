@@ -158,7 +158,7 @@ class Api:
             offered, collector = status["own_telemetry"], status["collector"]
             if offered["state"] != "offered" or collector["state"] != "running":
                 return False
-            return bool(collector["started_at"] > offered["offered_at"])
+            return str(collector["started_at"] or "") > offered["offered_at"]
 
         await eventually(has_restarted, seconds=seconds)
         return await self.healthy(agent)

@@ -51,6 +51,11 @@ def management_mode(capabilities: int) -> ManagementMode:
     return ManagementMode.MANAGEMENT_MODE_EXTENSION
 
 
+def tells_of_crash(error: str) -> bool:
+    """Whether a supervisor says that its collector ended and it did not want that (words of opampsupervisor v0.149)."""
+    return "exited unexpectedly" in error
+
+
 def uid_text(uid: bytes) -> str:
     """Canonical UUID text of a 16-byte instance_uid.
 

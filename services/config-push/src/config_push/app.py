@@ -46,6 +46,7 @@ ROUTES: Routes[ConfigPush] = Routes(
         agent_facts.AgentCapabilitiesChanged: handlers.capabilities_changed,
         agent_facts.AgentReidentified: handlers.reidentified,
         agent_facts.GatewayRemoved: handlers.gateway_removed,
+        supervisor_facts.SupervisorStatusChanged: handlers.collector_changed,
         supervisor_facts.ConfigPushOrdered: handlers.push_ordered,
         supervisor_facts.ConfigPushWithdrawn: handlers.push_withdrawn,
     },

@@ -1,6 +1,7 @@
 """Configurations and their delivery: pure decisions."""
 
 import hashlib
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -20,7 +21,7 @@ from opamp.v1.opamp_pb2 import AgentCapabilities, RemoteConfigStatuses
 ACCEPTS_REMOTE_CONFIG = AgentCapabilities.AgentCapabilities_AcceptsRemoteConfig
 REPORTS_REMOTE_CONFIG = AgentCapabilities.AgentCapabilities_ReportsRemoteConfig
 CONTENT_TYPE = "text/yaml"
-_KILLED = "exit code -1 while applying"
+_NO_CRASH = re.compile(r"exit code (?:-1|0) while applying")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where the wheel has it
 _MAX_DEPTH = 100
 
@@ -38,6 +39,7 @@ STATUSES = {
     RemoteConfigStatuses.RemoteConfigStatuses_APPLYING: "applying",
     RemoteConfigStatuses.RemoteConfigStatuses_FAILED: "failed",
 }
+PROOFS = frozenset({"running", "crashed"})  # states of a collector that tell what its configuration is worth
 DONE = frozenset({"applied", "failed", "superseded"})
 NOT_TAKEN = frozenset({"pending", "offered"})
 
@@ -228,10 +230,16 @@ def delivered(delivery: Delivery, capabilities: int, error: str, at: datetime) -
 
 
 def status_reported(
-    delivery: Delivery, status: opamp_pb2.RemoteConfigStatus, at: datetime
+    delivery: Delivery, status: opamp_pb2.RemoteConfigStatus, is_crashed: bool, at: datetime
 ) -> tuple[Delivery, list[Effect]]:
-    """What the agent says of a configuration. Only the hash tells which one it means (item 88)."""
+    """What the agent says of a configuration. Only the hash tells which one it means (item 88).
+
+    opampsupervisor (v0.149) answers a configuration that comes to what it has already with "applied" and starts
+    nothing. While its collector has crashed that means nothing: `proven` decides when it has tried again.
+    """
     state = STATUSES.get(status.status, "unset")
+    if state == "applied" and is_crashed:
+        state = "applying"
     if status.last_remote_config_hash != delivery.config_hash or state == "unset":
         return delivery, []
     error = ""
@@ -240,18 +248,32 @@ def status_reported(
     return moved(delivery, state, error, at)
 
 
+def is_unproven(delivery: Delivery, reported_status: str, reported_hash: bytes) -> bool:
+    """Whether the agent calls the configuration applied, and was not believed since its collector had crashed."""
+    return (delivery.state, reported_status, reported_hash) == ("applying", "applied", delivery.config_hash)
+
+
+def proven(delivery: Delivery, is_crashed: bool, error: str, at: datetime) -> tuple[Delivery, list[Effect]]:
+    """What an unproven configuration has come to by the state of the collector at this time."""
+    if not is_crashed:
+        return moved(delivery, "applied", "", at)
+    if at > delivery.updated_at:  # not the crash before, told late
+        return moved(delivery, "failed", error, at)
+    return delivery, []
+
+
 def is_of_another_process(delivery: Delivery, status: opamp_pb2.RemoteConfigStatus) -> bool:
     """Whether the failure says nothing of this configuration, which was offered once so far.
 
-    opampsupervisor (v0.149) that changes its collector twice in a row, for own telemetry and for a configuration say,
-    may take the end of the collector that it stopped for a crash of the one that it starts. The exit code -1 tells: no
-    process that ends by itself has it.
+    opampsupervisor (v0.149) may take the end of the collector that it stopped for a crash of the one that it has
+    started. The exit code tells: 0 is what it gives for a process that runs, and -1 for one that a signal ended. It
+    says so of what it had applied as well, when it has restarted the collector for own telemetry.
     """
     return (
-        delivery.state not in DONE
+        delivery.state not in ("failed", "superseded")
         and status.status == RemoteConfigStatuses.RemoteConfigStatuses_FAILED
         and status.last_remote_config_hash == delivery.config_hash == delivery.content_hash
-        and _KILLED in status.error_message
+        and _NO_CRASH.search(status.error_message) is not None
     )
 
 

@@ -83,6 +83,8 @@ async def agents_reported(push: ConfigPush, reports: Sequence[Report], now: date
             agent.reported_hash = status.last_remote_config_hash
             agent.reported_status = domain.STATUSES.get(status.status, "unset")
             agent.reported_error = status.error_message
+            if opamp.tells_of_crash(status.error_message):
+                agent.crashed_at = report.received_at
             if delivery is not None:
                 if domain.is_of_another_process(delivery, status):
                     deliveries[uid], told = await _try_again(push, delivery, report.received_at)
@@ -91,7 +93,9 @@ async def agents_reported(push: ConfigPush, reports: Sequence[Report], now: date
                     lost[uid] = report
                 else:
                     lost.pop(uid, None)
-                    deliveries[uid], told = domain.status_reported(delivery, status, report.received_at)
+                    deliveries[uid], told = domain.status_reported(
+                        delivery, status, agent.is_crashed, report.received_at
+                    )
                     effects += told
     if changed:
         await push.store.save_agents(list(changed.values()))
@@ -258,7 +262,8 @@ async def push_withdrawn(
 
 
 async def give_up_unanswered(push: ConfigPush, now: datetime) -> Sequence[Effect]:
-    """Agents that were offered a configuration, and report on configurations, but not on this one (item 98)."""
+    """Agents that were offered a configuration, and report on configurations, but not on this one (item 98). Those
+    that call it applied are believed in the end."""
     patience = timedelta(seconds=push.settings.answer_seconds)
     reason = (
         f"the agent has read the offer and not said for {patience.total_seconds():g} s what became of it; look at its"
@@ -269,6 +274,10 @@ async def give_up_unanswered(push: ConfigPush, now: datetime) -> Sequence[Effect
     for delivery in await push.store.unanswered(now - patience, domain.REPORTS_REMOTE_CONFIG):
         failed, told = domain.moved(delivery, "failed", reason, now)
         moved.append(failed)
+        effects += told
+    for delivery in await push.store.unproven(now - patience):  # and no further crash since
+        applied, told = domain.moved(delivery, "applied", "", now)
+        moved.append(applied)
         effects += told
     if moved:
         await push.store.save_deliveries(moved)
@@ -330,7 +339,7 @@ async def _assign(
     content_hash = domain.hash_of(files)
     config_hash = content_hash
     has_it = agent.reported_hash == content_hash
-    if has_it and agent.reported_status != "applied":
+    if has_it and (agent.reported_status != "applied" or agent.is_crashed):
         # Equal hash means "has it" to the agent: to have it tried again it needs another one (item 89).
         config_hash, has_it = domain.hash_of(files, delivery_id.bytes), False
     delivery = Delivery(
@@ -404,6 +413,29 @@ async def get_delivery(push: ConfigPush, request: rpc.GetDeliveryRequest, now: d
         raise NotFoundError(f"there is no delivery {request.delivery_id}")
     config = await push.store.config_body(delivery.content_hash)
     return rpc.GetDeliveryResponse(delivery=_answer(delivery), config=config or "")
+
+
+async def collector_changed(
+    push: ConfigPush, fact: supervisor_facts.SupervisorStatusChanged, now: datetime
+) -> Sequence[Effect]:
+    """A supervisor's collector runs, or has crashed; an unproven configuration is applied or failed by that."""
+    if fact.collector_state not in domain.PROOFS:
+        return []
+    uid, at = UUID(fact.instance_uid), opamp.moment(fact.occurred_at)
+    agent = (await push.store.load_agents([uid])).get(uid)
+    delivery = (await push.store.latest([uid])).get(uid)
+    if agent is None:
+        return []
+    if fact.collector_state == "running":
+        agent.ran_at = max(at, agent.ran_at or at)
+    else:
+        agent.crashed_at = max(at, agent.crashed_at or at)
+    await push.store.save_agents([agent])
+    if delivery is None or not domain.is_unproven(delivery, agent.reported_status, agent.reported_hash):
+        return []
+    proven, effects = domain.proven(delivery, agent.is_crashed, fact.last_error, at)
+    await push.store.save_deliveries([proven])
+    return effects
 
 
 async def capabilities_changed(

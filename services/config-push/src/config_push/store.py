@@ -28,9 +28,16 @@ class Agent:
     reported_hash: bytes = b""
     reported_status: str = "unset"
     reported_error: str = ""
+    crashed_at: datetime | None = None
+    ran_at: datetime | None = None
     effective_hash: bytes | None = None
     effective: bytes | None = None
     effective_at: datetime | None = None
+
+    @property
+    def is_crashed(self) -> bool:
+        """Whether the latest that is known of its collector is a crash."""
+        return self.crashed_at is not None and (self.ran_at is None or self.ran_at < self.crashed_at)
 
 
 _AGENT = {
@@ -40,6 +47,8 @@ _AGENT = {
     "reported_hash": "bytea",
     "reported_status": "text",
     "reported_error": "text",
+    "crashed_at": "timestamptz",
+    "ran_at": "timestamptz",
     "effective_hash": "bytea",
     "effective": "bytea",
     "effective_at": "timestamptz",
@@ -66,7 +75,8 @@ class ConfigStore:
         """Agents by uid, locked, without the effective configuration itself; unknown ones are left out."""
         rows = await self._connection.fetch(
             "SELECT instance_uid, connected_at, gateway_id, capabilities, reported_hash, reported_status,"
-            " reported_error, effective_hash, effective_at FROM agents WHERE instance_uid = ANY($1::uuid[])"
+            " reported_error, crashed_at, ran_at, effective_hash, effective_at FROM agents"
+            " WHERE instance_uid = ANY($1::uuid[])"
             " ORDER BY instance_uid FOR UPDATE",
             instance_uids,
         )
@@ -130,6 +140,17 @@ class ConfigStore:
             " ORDER BY instance_uid FOR NO KEY UPDATE SKIP LOCKED",
             offered_before,
             capability,
+        )
+        return [Delivery(**dict(row.items())) for row in rows]
+
+    async def unproven(self, said_before: datetime) -> list[Delivery]:
+        """Deliveries that their agents called applied before then and that still wait for a proof; locked."""
+        rows = await self._connection.fetch(
+            f"SELECT {_DELIVERY} FROM deliveries d WHERE is_latest AND state = 'applying' AND updated_at < $1"
+            " AND EXISTS (SELECT FROM agents a WHERE a.instance_uid = d.instance_uid"
+            " AND a.reported_status = 'applied' AND a.reported_hash = d.config_hash)"
+            " ORDER BY instance_uid FOR NO KEY UPDATE SKIP LOCKED",
+            said_before,
         )
         return [Delivery(**dict(row.items())) for row in rows]
 

@@ -28,6 +28,8 @@ agents = sa.Table(
     sa.Column("reported_hash", sa.LargeBinary, nullable=False, server_default=""),
     sa.Column("reported_status", sa.Text, nullable=False, server_default="unset"),
     sa.Column("reported_error", sa.Text, nullable=False, server_default=""),
+    sa.Column("crashed_at", _time, comment="latest end of its collector that nobody ordered"),
+    sa.Column("ran_at", _time, comment="when its collector was told to run last"),
     sa.Column("effective", sa.LargeBinary, comment="serialized EffectiveConfig, as reported"),
     sa.Column("effective_hash", sa.LargeBinary),
     sa.Column("effective_at", _time),

@@ -135,7 +135,7 @@ def collector_state(health: opamp_pb2.ComponentHealth) -> str:
         return by_status[health.status]
     if health.healthy:
         return "running"
-    if "exited unexpectedly" in health.last_error:
+    if opamp.tells_of_crash(health.last_error):
         return "crashed"
     if health.last_error or health.status:
         return "stopped" if "shutdown" in health.last_error.lower() else "unhealthy"
