@@ -49,13 +49,19 @@ class Notes:
         )
 
 
+POISONS: dict[str, Exception] = {
+    "poison": ValueError("poison"),
+    "surprise": AttributeError("surprise"),  # nobody has thought of it
+}
+
+
 async def reported(notes: Notes, reports: Sequence[Report], now: datetime) -> Sequence[Effect]:
-    """Notes every report; "poison" fails as bad data does, and a fact tells of each."""
+    """Notes every report; some fail as bad data does, and a fact tells of each."""
     effects: list[Effect] = []
     for report in reports:
         text = report.message.health.last_error
-        if text == "poison":
-            raise ValueError(text)
+        if text in POISONS:
+            raise POISONS[text]
         await notes.note(text)
         effects.append(facts.AgentHealthChanged(instance_uid=report.instance_uid, last_error=text))
     return effects
@@ -79,9 +85,9 @@ async def ask(notes: Notes, question: rpc.GetGatewayRequest, now: datetime) -> R
 
 
 async def status_changed(notes: Notes, fact: supervisor_facts.SupervisorStatusChanged, now: datetime) -> list[Effect]:
-    """Notes the fact; "poison" fails."""
-    if fact.last_error == "poison":
-        raise ValueError("poison")
+    """Notes the fact; some fail."""
+    if fact.last_error in POISONS:
+        raise POISONS[fact.last_error]
     await notes.note(fact.last_error)
     return []
 
@@ -158,7 +164,7 @@ async def running(nats_url: str, database: str, routes: Routes[Notes] = ROUTES) 
         serve("agent-registry", settings, lambda bus, connection: Notes(connection), routes) as service,
         connected_bus(nats_url) as bus,
     ):
-        assert await service.ready() == {"nats": True, "postgresql": True, "work": True}
+        assert await service.ready() == {"nats": True, "postgresql": True}
         yield Frame(bus, database, service)
 
 
@@ -198,15 +204,35 @@ async def test_a_batch_that_is_delivered_again_is_skipped(
         await eventually(frame.notes, until=lambda notes: notes == ["a", "b"])
 
 
-async def test_an_entry_that_fails_is_put_aside_and_the_rest_is_handled(frame: Frame) -> None:
+@pytest.mark.parametrize("poison", POISONS)
+async def test_an_entry_that_fails_is_put_aside_and_the_rest_is_handled(frame: Frame, poison: str) -> None:
     """DEAD_LETTERS holds the entry with its error; the shard goes on."""
-    await frame.publish("a", "poison", "b", message_id="1")
+    await frame.publish("a", poison, "b", message_id="1")
     await frame.publish("c", message_id="2")
     await eventually(frame.notes, until=lambda notes: notes == ["a", "b", "c"])
     await eventually(lambda: frame.stored("DEAD_LETTERS"), until=lambda many: many == 1)
     stored = await frame.bus.jetstream.get_last_msg("DEAD_LETTERS", "flowgate.dead-letters.v1.agent-registry")
     letter = dead_letters_pb2.DeadLetter.FromString(stored.data or b"")
-    assert "poison" in letter.error and letter.entry.instance_uid == UUID(int=1).bytes
+    assert poison in letter.error and letter.entry.instance_uid == UUID(int=1).bytes
+
+
+async def test_a_batch_that_a_broken_connection_failed_comes_again(
+    fresh_nats_url: str, fresh_database_url: Callable[[str], str]
+) -> None:
+    """asyncpg does not always know what became of a connection, and says so in words of its own."""
+    failures = [asyncpg.InternalClientError("cannot switch to state 15"), asyncpg.InterfaceError("closed")]
+
+    async def cut(notes: Notes, reports: Sequence[Report], now: datetime) -> Sequence[Effect]:
+        if failures:
+            raise failures.pop()
+        return await reported(notes, reports, now)
+
+    routes = replace(ROUTES, reports=cut)
+    async with running(fresh_nats_url, fresh_database_url("agent_registry"), routes) as frame:
+        await frame.publish("a", message_id="1")
+        await eventually(frame.notes, until=lambda notes: notes == ["a"])
+        assert not any(one.done() for one in frame.service.work)
+        assert await frame.stored("DEAD_LETTERS") == 0
 
 
 async def test_a_report_without_wanted_fields_costs_nothing(frame: Frame) -> None:

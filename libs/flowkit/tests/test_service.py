@@ -9,7 +9,10 @@ import sys
 import urllib.error
 import urllib.request
 
+import pytest
+
 PROGRAM = """
+import asyncio
 from contextlib import asynccontextmanager
 from flowkit.errors import UnavailableError
 from flowkit.metrics import Metrics
@@ -30,7 +33,12 @@ async def lifespan(settings):
         nonlocal asked
         asked += 1
         return {"nats": sys.argv[1] == "serve" or (sys.argv[1] == "lose" and asked == 2)}
-    yield Running(ready, Metrics("example"))
+    async def work():
+        await asyncio.sleep(0.1 if sys.argv[1].startswith("end") else 60)
+        if sys.argv[1] == "end badly":
+            raise KeyError("worn out")
+    working = asyncio.ensure_future(work())
+    yield Running(ready, Metrics("example"), [working])
 
 run("example", ServiceSettings(), lifespan)
 """
@@ -124,6 +132,17 @@ def test_a_service_that_cannot_start_says_why() -> None:
         _, errors = process.communicate(timeout=10)
     assert process.returncode == 1
     assert json.loads(errors.splitlines()[0])["error"] == "no server"
+
+
+@pytest.mark.parametrize("how", ["end", "end badly"])
+def test_a_service_whose_work_has_ended_ends(how: str) -> None:
+    """Nobody would start it anew, and what it should do would wait for ever behind its good health."""
+    with start(how) as process:
+        _, errors = process.communicate(timeout=10)
+    assert process.returncode == 1
+    last = json.loads(errors.splitlines()[-1])
+    assert last["error"] == "RuntimeError('work that should go on for ever has ended')"
+    assert ("worn out" in errors) == (how == "end badly")
 
 
 def test_a_traceback_in_the_logs_holds_no_local_variables() -> None:

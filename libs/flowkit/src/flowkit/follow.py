@@ -5,18 +5,17 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-import asyncpg
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from nats.aio.msg import Msg
 from opentelemetry.trace import SpanKind
 
 from flowgate.uplink.v1 import dead_letters_pb2
 from flowkit import contracts, offsets, outbox, tracing
 from flowkit.bus import Bus, sequence_of
-from flowkit.db import TRANSIENT, Connection, Database
+from flowkit.db import Connection, Database
 from flowkit.metrics import FrameMetrics
 from flowkit.opamp import clean_text
-from flowkit.reading import each_message
+from flowkit.reading import AWAY, each_message
 from flowkit.telemetry import get_log
 
 log = get_log()
@@ -68,9 +67,9 @@ class Follower(Generic[Store]):
             name = f"process {contracts.event_name(type(fact))}"
             with tracing.span(name, SpanKind.CONSUMER, parent, messaging__system="nats"):
                 await self._commit(created_at, sequence, fact)
-        except TRANSIENT:
+        except AWAY:
             raise
-        except (asyncpg.PostgresError, LookupError, TypeError, ValueError, DecodeError) as error:
+        except Exception as error:  # noqa: BLE001 whatever it is, the facts behind it must not wait for it
             await self._bury(created_at, sequence, message, error)
         return "handled", 1
 

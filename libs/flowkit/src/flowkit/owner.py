@@ -151,15 +151,14 @@ async def serve(
         stack.push_async_callback(rpc.stop)
 
         async def ready() -> dict[str, bool]:
-            broken = any(task.done() for task in (publishing, *working))
-            return {"nats": bus.is_connected, "postgresql": await database.is_ready(), "work": not broken}
+            return {"nats": bus.is_connected, "postgresql": await database.is_ready()}
 
         told.add(lambda: metrics.connected({"main": bus}))
         told.add(lambda: _pool(database))
         told.ask("outbox", lambda: _outbox(database))
         if routes.figures is not None:
             told.ask("store", functools.partial(_figures, database, store, routes.figures), _FIGURES_SECONDS)
-        yield Running(ready, told)
+        yield Running(ready, told, (publishing, *working))
 
 
 def _pool(database: Database) -> Iterable[Metric]:

@@ -23,6 +23,9 @@ _FETCH_SECONDS = 5.0  # a pull request waits that long at the server; one that a
 _AGAIN_SECONDS = 0.5
 _LAST_SECONDS = 5.0  # for the message in hand, when the reader is stopped
 
+AWAY = (UnavailableError, nats.errors.Error, *TRANSIENT)
+"""What says that a server is away, not that the message is bad: it is dealt with again."""
+
 Handle = Callable[[Msg, float], Awaitable[tuple[str, int]]]
 """(message, when its stream was made, in seconds since 1970) → outcome and number of entries as `FrameMetrics.message`
 has them; raises what is transient to get the message again."""
@@ -87,7 +90,7 @@ async def _deal_with(
         outcome, entries = await handle(message, created_at)
         await message.ack()
         told(outcome, time.monotonic() - began, entries)
-    except (UnavailableError, nats.errors.Error, *TRANSIENT) as error:
+    except AWAY as error:
         told("retried", time.monotonic() - began, 0)
         sequence, _ = sequence_of(message)
         log.warning("reading.message_retry", consumer=durable, sequence=sequence, error=repr(error))

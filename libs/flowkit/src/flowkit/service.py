@@ -3,10 +3,10 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import uvloop
 
@@ -31,10 +31,12 @@ class Running:
     Attributes:
         ready: whether it can, by what it needs.
         metrics: what it tells at /metrics.
+        work: what goes on as long as it does; the end of any of it is the end of the service.
     """
 
     ready: Ready
     metrics: Metrics
+    work: Sequence["asyncio.Future[None]"]
 
 
 Lifespan = Callable[[Settings], AbstractAsyncContextManager[Running]]
@@ -93,7 +95,11 @@ async def _live(
         async with lifespan(settings) as running:
             health.ready, health.metrics = running.ready, running.metrics
             log.info("service.ready", health_port=port)
-            await stop.wait()
+            stopped: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
+            done, _ = await asyncio.wait([stopped, *running.work], return_when=asyncio.FIRST_COMPLETED)
+            for ended in done - {stopped}:
+                error = None if ended.cancelled() else ended.exception()
+                raise RuntimeError("work that should go on for ever has ended") from error
     except FlowGateError as error:
         log.error("service.failed", error=str(error))
         return 1

@@ -10,17 +10,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Generic, Protocol, TypeVar
 
-import asyncpg
 from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
 
 from flowgate.uplink.v1 import dead_letters_pb2
 from flowkit import offsets, outbox
 from flowkit.bus import Bus, sequence_of, shard_durable
-from flowkit.db import TRANSIENT, Connection, Database
+from flowkit.db import Connection, Database
 from flowkit.metrics import FrameMetrics
 from flowkit.opamp import clean_text
-from flowkit.reading import each_message
+from flowkit.reading import AWAY, each_message
 from flowkit.telemetry import get_log
 
 log = get_log()
@@ -30,9 +29,6 @@ Entry = TypeVar("Entry")
 
 EntriesHandler = Callable[[Store, Sequence[Entry], datetime], Awaitable[Sequence[outbox.Effect]]]
 """(store, entries in order, now) → effects."""
-
-# What an entry can bring about that no other try will cure.
-_FATAL = (asyncpg.PostgresError, ArithmeticError, LookupError, TypeError, ValueError, DecodeError)
 
 
 class Entries(Protocol[Entry]):
@@ -136,9 +132,9 @@ class ShardConsumer(Generic[Store, Entry]):
                 self._relay.wake()
             self._metrics.committed(effects)
             return
-        except TRANSIENT:
+        except AWAY:
             raise
-        except _FATAL as error:
+        except Exception as error:
             log.error(
                 "shard.batch_failed", stream=stream, shard=shard, sequence=sequence, error=repr(error), exc_info=True
             )
@@ -157,9 +153,9 @@ class ShardConsumer(Generic[Store, Entry]):
                 effects = await self._handler(self._store(connection), [entry], now)
                 await outbox.add(connection, self._service, effects)
             return effects
-        except TRANSIENT:
+        except AWAY:
             raise
-        except _FATAL as error:
+        except Exception as error:  # noqa: BLE001 whatever it is, the others behind it must not wait for it
             stream, agent = self._entries.stream, self._entries.agent(entry)
             log.error("shard.dead_letter", stream=stream, instance_uid=agent, sequence=sequence, error=repr(error))
             letter = self._entries.letter(entry)

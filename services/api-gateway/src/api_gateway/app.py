@@ -206,7 +206,7 @@ async def lifespan(settings: ApiGatewaySettings) -> AsyncIterator[Running]:
         async with serve(app, settings.host, settings.port, settings.leave_seconds) as port:
             log.info("api.listening", host=settings.host, port=port)
             try:
-                yield Running(ready, metrics)
+                yield Running(ready, metrics, hub.work)
             finally:
                 await hub.stop()  # lets the listeners of events go, for which the server would wait
     finally:

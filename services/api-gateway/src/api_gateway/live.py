@@ -133,7 +133,7 @@ class Hub:
         self._queue_size = queue_size
         self._place: list[int] = []
         self._listeners: set[asyncio.Queue[StoredEvent | None]] = set()
-        self._tasks: list[asyncio.Task[None]] = []
+        self.work: Sequence[asyncio.Task[None]] = ()
         self.is_closed = False
         """It was stopped: who comes now is let go at once, to find another replica."""
 
@@ -144,19 +144,19 @@ class Hub:
             UnavailableError: the streams cannot be read now.
         """
         self._place = [last for _, last in await self.events.bounds()]
-        self._tasks = [asyncio.create_task(self._follow(stream)) for stream in range(len(self._place))]
+        self.work = [asyncio.create_task(self._follow(stream)) for stream in range(len(self._place))]
 
     async def stop(self) -> None:
         """Let every listener go and stop reading."""
         self.is_closed = True
         for queue in list(self._listeners):
             self._let_go(queue)
-        await tasks.cancel(*self._tasks)
+        await tasks.cancel(*self.work)
 
     @property
     def is_running(self) -> bool:
         """Whether every stream is being read."""
-        return bool(self._tasks) and not any(task.done() for task in self._tasks)
+        return bool(self.work) and not any(task.done() for task in self.work)
 
     @property
     def listeners(self) -> int:

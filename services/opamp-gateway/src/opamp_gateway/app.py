@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 
 from flowgate.uplink.v1 import uplink_pb2
@@ -90,9 +90,7 @@ async def ingress(settings: OpampGatewaySettings) -> AsyncIterator[Running]:
         uplink.shards.stored, uplink.shards.refused = handlers.reports_stored, handlers.reports_refused
         desired.changed = delivery.desired_changed
 
-        await _start(stack, desired.mirror.run())
-        await _start(stack, credentials.mirror.run())
-        await _start(stack, presence.run())
+        work = [_start(stack, one) for one in (desired.mirror.run(), credentials.mirror.run(), presence.run())]
         if not await credentials.mirror.wait_complete(_MIRROR_SECONDS):
             raise UnavailableError("NATS does not give the enrollment tokens")
         if not await desired.mirror.wait_complete(_MIRROR_SECONDS):
@@ -122,7 +120,7 @@ async def ingress(settings: OpampGatewaySettings) -> AsyncIterator[Running]:
         told.add(lambda: connected({"main": bus, "telemetry": telemetry_bus}))
         told.add(lambda: metrics.figures(listener, connections, handlers, uplink, delivery, desired, telemetry))
         try:
-            yield Running(ready, told, port)
+            yield Running(ready, told, work, port)
         finally:
             handlers.is_draining = telemetry.is_draining = True
             for ticker in tickers:
@@ -131,5 +129,7 @@ async def ingress(settings: OpampGatewaySettings) -> AsyncIterator[Running]:
             await asyncio.gather(handlers.drain(), telemetry.drain(2.0))
 
 
-async def _start(stack: contextlib.AsyncExitStack, work: object) -> None:
-    stack.push_async_callback(tasks.cancel, asyncio.ensure_future(work))  # type: ignore[call-overload]
+def _start(stack: contextlib.AsyncExitStack, work: Coroutine[None, None, None]) -> "asyncio.Future[None]":
+    started = asyncio.ensure_future(work)
+    stack.push_async_callback(tasks.cancel, started)
+    return started
