@@ -97,13 +97,15 @@ async def test_a_collector_that_somebody_ends_while_it_applies_gets_there(
     """The supervisor blames the configuration; it is sent again, and applied when the collector is seen to run."""
     agent = fleet.supervisor(flowgate, transport, FG_VALIDATE="false")  # a check is a process that could be hit as well
     instance_id = await agent.instance_id()
-    await api.settled(instance_id)
-    before = await agent.collector()
+    await api.healthy(instance_id)
+    await apply(api, agent, "before")
+    before, offers, alarms = await agent.collector(), flowgate.offers(instance_id), agent.false_alarms()
     async with api.listening() as events:
         await api.push(instance_id, good("ended"))
         await agent.speak()
         [ended] = await eventually(agent.collectors, until=lambda found: len(found) == 1 and found != [before])
-        os.kill(ended, by)
+        if agent.false_alarms() == alarms:  # else the supervisor has seen an end by itself, where there was none
+            os.kill(ended, by)
         await events.wait_for(instance_id, STATE_CHANGED, seconds=20, state="applied")
         states = events.states(instance_id, STATE_CHANGED)
         assert [state for state in states if state != "applying"] == [
@@ -113,10 +115,9 @@ async def test_a_collector_that_somebody_ends_while_it_applies_gets_there(
             "offered",
             "applied",
         ]
-    assert ended != await agent.collector()
     await api.healthy(instance_id)
     assert {"debug/ended"} == exporters(await api.effective(instance_id))
-    assert flowgate.offers(instance_id) == 2
+    assert flowgate.offers(instance_id) == offers + 2
 
 
 async def test_config_that_the_supervisor_rejects_leaves_the_collector_alone(

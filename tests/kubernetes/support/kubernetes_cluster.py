@@ -231,6 +231,7 @@ def cluster(settings: dict[str, str]) -> Iterator[Cluster]:
     finally:
         if kept := os.environ.get("FLOWGATE_KUBERNETES_LOGS"):
             subprocess.run(["cp", "-r", f"{made.folder}/logs", kept], check=False)
+            subprocess.run(["cp", "-rL", "/var/log/pods", kept], check=False)
         made.stop()
 
 
