@@ -7,7 +7,7 @@ from uuid import UUID, uuid4, uuid5
 
 import pytest
 
-from config_push import domain, handlers
+from config_push import collector_handlers, domain, handlers
 from config_push.handlers import ConfigPush
 from config_push.settings import Settings
 from config_push.store import ConfigStore
@@ -240,7 +240,7 @@ async def feel(push: ConfigPush, state: str, seconds: float, error: str = "") ->
     fact = supervisor_facts.SupervisorStatusChanged(
         instance_uid=str(UID), collector_state=state, last_error=error, occurred_at=timestamp(at)
     )
-    return list(await handlers.collector_changed(push, fact, at))
+    return list(await collector_handlers.collector_changed(push, fact, at))
 
 
 async def crash_and_push_again(push: ConfigPush) -> rpc.Delivery:

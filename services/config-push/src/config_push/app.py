@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from config_push import handlers, metrics
+from config_push import collector_handlers, handlers, metrics
 from config_push.handlers import ConfigPush
 from config_push.settings import Settings
 from config_push.store import ConfigStore
@@ -46,7 +46,7 @@ ROUTES: Routes[ConfigPush] = Routes(
         agent_facts.AgentCapabilitiesChanged: handlers.capabilities_changed,
         agent_facts.AgentReidentified: handlers.reidentified,
         agent_facts.GatewayRemoved: handlers.gateway_removed,
-        supervisor_facts.SupervisorStatusChanged: handlers.collector_changed,
+        supervisor_facts.SupervisorStatusChanged: collector_handlers.collector_changed,
         supervisor_facts.ConfigPushOrdered: handlers.push_ordered,
         supervisor_facts.ConfigPushWithdrawn: handlers.push_withdrawn,
     },

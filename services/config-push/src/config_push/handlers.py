@@ -415,29 +415,6 @@ async def get_delivery(push: ConfigPush, request: rpc.GetDeliveryRequest, now: d
     return rpc.GetDeliveryResponse(delivery=_answer(delivery), config=config or "")
 
 
-async def collector_changed(
-    push: ConfigPush, fact: supervisor_facts.SupervisorStatusChanged, now: datetime
-) -> Sequence[Effect]:
-    """A supervisor's collector runs, or has crashed; an unproven configuration is applied or failed by that."""
-    if fact.collector_state not in domain.PROOFS:
-        return []
-    uid, at = UUID(fact.instance_uid), opamp.moment(fact.occurred_at)
-    agent = (await push.store.load_agents([uid])).get(uid)
-    delivery = (await push.store.latest([uid])).get(uid)
-    if agent is None:
-        return []
-    if fact.collector_state == "running":
-        agent.ran_at = max(at, agent.ran_at or at)
-    else:
-        agent.crashed_at = max(at, agent.crashed_at or at)
-    await push.store.save_agents([agent])
-    if delivery is None or not domain.is_unproven(delivery, agent.reported_status, agent.reported_hash):
-        return []
-    proven, effects = domain.proven(delivery, agent.is_crashed, fact.last_error, at)
-    await push.store.save_deliveries([proven])
-    return effects
-
-
 async def capabilities_changed(
     push: ConfigPush, fact: agent_facts.AgentCapabilitiesChanged, now: datetime
 ) -> Sequence[Effect]:
