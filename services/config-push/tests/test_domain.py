@@ -137,6 +137,13 @@ def test_applying_may_be_skipped_and_states_may_be_told_again() -> None:
     assert domain.status_reported(delivery, applied, False, NOW) == (delivery, [])
 
 
+@pytest.mark.parametrize("state", sorted(domain.DONE))
+def test_a_crashed_collectors_agent_changes_nothing_that_is_done(state: str) -> None:
+    """It tells its full state when asked: neither has what was applied begun anew, nor what failed become applied."""
+    delivery = make_delivery(state=state)
+    assert domain.status_reported(delivery, status(Statuses.RemoteConfigStatuses_APPLIED), True, NOW) == (delivery, [])
+
+
 def test_a_failure_keeps_the_agents_own_words() -> None:
     """Item 88: and it is done, so nothing is sent again."""
     told = status(Statuses.RemoteConfigStatuses_FAILED, error="exit code 1")

@@ -235,10 +235,13 @@ def status_reported(
     """What the agent says of a configuration. Only the hash tells which one it means (item 88).
 
     opampsupervisor (v0.149) answers a configuration that comes to what it has already with "applied" and starts
-    nothing. While its collector has crashed that means nothing: `proven` decides when it has tried again.
+    nothing. While its collector has crashed that means nothing: `proven` decides when it has tried again, and what is
+    done stays as it is.
     """
     state = STATUSES.get(status.status, "unset")
     if state == "applied" and is_crashed:
+        if delivery.state in DONE:
+            return delivery, []
         state = "applying"
     if status.last_remote_config_hash != delivery.config_hash or state == "unset":
         return delivery, []
