@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
@@ -14,7 +15,7 @@ import yaml
 from browser_steps import SOON, ready, write
 from browser_visit import Visit
 from interop_agents import Extension, Supervisor
-from interop_configs import UNSTARTABLE, good
+from interop_configs import UNSTARTABLE, good, listening_at
 from interop_flowgate import FlowGate
 from playwright.async_api import expect
 
@@ -226,6 +227,22 @@ async def test_editor(visit: Visit, flowgate: FlowGate, supervisor: Supervisor) 
     await visit.go(f"/agents/{instance_id}/diagnosis")
     cause = page.get_by_role("region").filter(has_text="probable cause").filter(has_text="no_such_exporter")
     await expect(cause.first).to_be_visible()
+    await visit.go(f"/agents/{instance_id}/edit")
+
+    # A collector that crashes: its supervisor knows no more than an exit code, its own logs say why.
+    address = urlsplit(flowgate.connection["api_url"]).netloc
+    await write(visit, listening_at(address))
+    await send.click()
+    await expect(delivery).to_contain_text("exit code", timeout=SOON)
+    await expect(delivery).to_contain_text(f"listen tcp {address}: bind: address already in use", timeout=SOON)
+    await expect(delivery).to_contain_text("push a good one")
+    await expect(problems.get_by_text("address already in use")).to_be_visible()
+    await visit.look("editor-crashed")
+    await delivery.get_by_role("link", name="Everything that is known of it").click()
+    await expect(page.get_by_role("region", name="is in use by another process").first).to_be_visible()
+    await visit.go(f"/agents/{instance_id}/config")
+    await expect(page.get_by_text("◀ here")).to_be_visible()
+    await visit.look("configuration-crashed")
     await visit.go(f"/agents/{instance_id}/edit")
 
     name = f"walk_{visit.scheme}"

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 from interop_agents import Fleet
-from interop_configs import good
+from interop_configs import good, listening_at
 from interop_flowgate import Api, FlowGate, Json
 
 from flowkit.testing import eventually
@@ -50,11 +50,7 @@ async def test_a_crash_loop_is_explained_by_the_collectors_own_log(flowgate: Flo
         occupied.bind(("127.0.0.1", 0))
         occupied.listen()
         address = f"127.0.0.1:{occupied.getsockname()[1]}"
-        config = good("busy").replace(
-            "receivers:", f"receivers:\n  otlp:\n    protocols: {{grpc: {{endpoint: '{address}'}}}}", 1
-        )
-        config = config.replace("receivers: [", "receivers: [otlp, ", 1)
-        delivery_id = await api.push(instance_id, config)
+        delivery_id = await api.push(instance_id, listening_at(address))
         await api.delivery(delivery_id, "failed")
 
         async def crash_loop() -> bool:

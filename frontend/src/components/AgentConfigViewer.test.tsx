@@ -5,7 +5,7 @@ import { expect, it } from 'vitest'
 import { keepDraft } from '../editor/drafts'
 import type { AgentConfig, Delivery } from '../services/api'
 import { show } from '../testing/render'
-import { server } from '../testing/server'
+import { diagnosisOf, server } from '../testing/server'
 import { AgentConfigViewer } from './AgentConfigViewer'
 import { stagesOf } from './stages'
 
@@ -64,4 +64,22 @@ it('shows every stage with its hash and compares any two, the texts of earlier o
   expect(diff).toHaveTextContent('debug')
   await userEvent.selectOptions(screen.getByRole('combobox', { name: 'On the left' }), 'draft')
   expect(await screen.findByRole('region', { name: /^Draft/ })).toHaveTextContent('draft: not sent')
+})
+
+it("tells why the assigned one failed in the collector's words, at its line", async () => {
+  const error = 'Agent exited unexpectedly with exit code 1 while applying configuration'
+  const crashed: AgentConfig = {
+    ...refused,
+    assigned: { config_hash: 'bbbb', config: 'receivers:\n  otlp:\n    endpoint: 127.0.0.1:8080\n' },
+    error,
+    delivery: { ...delivery('bbbb', 'failed'), error },
+  }
+  server.use(http.get('*/api/v1/gateways/i/diagnosis', () => HttpResponse.json(diagnosisOf('d-bbbb'))))
+  show(<AgentConfigViewer config={crashed} />)
+  const alert = await screen.findByRole('alert', { name: /8080 is in use by another process/ })
+  expect(alert).toHaveTextContent('with exit code 1')
+  expect(alert).toHaveTextContent('bind: address already in use')
+  expect(alert).toHaveTextContent('Give it another endpoint.')
+  expect(alert).toHaveTextContent('Probably line 3')
+  expect(alert).not.toHaveTextContent('runs with the one before')
 })

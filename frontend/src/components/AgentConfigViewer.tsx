@@ -5,7 +5,7 @@ import { draft } from '../editor/drafts'
 import type { AgentConfig } from '../services/api'
 import { queries } from '../services/queries'
 import { ConfigStateBadge } from './ConfigStateBadge'
-import { failingPlace } from './diff'
+import { FailedDelivery, placeOf, useCause } from './FailedDelivery'
 import { RelativeTime } from './RelativeTime'
 import { Empty, Shown } from './States'
 import { type Stage, stagesOf } from './stages'
@@ -18,7 +18,8 @@ export function AgentConfigViewer({ config }: { config: AgentConfig }) {
   const [chosen, setChosen] = useState<string>()
   const [sides, setSides] = useState<{ left?: string; right?: string }>({})
   const stage = (key: string | undefined) => stages.find((one) => one.key === key)
-  const failed = config.state === 'failed' && config.error ? config.error : null
+  const failed = config.state === 'failed' ? config.delivery : null
+  const cause = useCause(config.instance_id, failed)
   if (!stages.length) {
     return (
       <Empty title="No configuration is known">
@@ -30,13 +31,13 @@ export function AgentConfigViewer({ config }: { config: AgentConfig }) {
   const shown = stage(chosen) ?? (failed ? stage('assigned') : undefined) ?? stages.at(-1)!
   const left = stage(sides.left) ?? stage('assigned') ?? stages[0]!
   const right = stage(sides.right) ?? stages.at(-1)!
-  const marked = failed && config.assigned ? (failingPlace(config.assigned.config, failed)?.line ?? null) : null
+  const marked = failed && config.assigned ? (placeOf(config.assigned.config, failed, cause)?.line ?? null) : null
   const choices = stages.map(({ key, title }) => ({ value: key as string, label: title }))
   return (
     <Stack gap="sm">
       {failed && (
-        <Alert color="red" title="The agent refused the assigned configuration; it runs with the one before">
-          <pre className="fg-pre">{failed}</pre>
+        <Alert color="red" title={cause?.statement ?? 'The assigned configuration failed'}>
+          <FailedDelivery delivery={failed} cause={cause} />
           {marked && (
             <Text size="sm" mt={4}>
               Probably line {marked}, marked below.

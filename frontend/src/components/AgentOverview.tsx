@@ -1,4 +1,4 @@
-import { Accordion, Grid, Paper, Stack, Text, Title } from '@mantine/core'
+import { Accordion, Anchor, Grid, Paper, Stack, Text, Title } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import type { ReactNode } from 'react'
 import { Link } from 'react-router'
@@ -14,7 +14,7 @@ import { Shown } from './States'
 import { SupervisorStatus } from './SupervisorStatus'
 
 /** Who the agent is, how it does, and what it can do. */
-export function AgentOverview({ gateway, onRemoved }: { gateway: Gateway; onRemoved: () => void }) {
+export function AgentOverview({ gateway, toDiagnosis, onRemoved }: { gateway: Gateway; toDiagnosis: () => void; onRemoved: () => void }) {
   const health = useQuery(queries.health(gateway.instance_id))
   return (
     <Grid gap="md">
@@ -47,7 +47,10 @@ export function AgentOverview({ gateway, onRemoved }: { gateway: Gateway; onRemo
                   </Text>
                   {error && (
                     <Text size="sm" c="var(--fg-bad)">
-                      {error}
+                      {error}{' '}
+                      <Anchor component="button" size="sm" onClick={toDiagnosis}>
+                        Why, and what to do
+                      </Anchor>
                     </Text>
                   )}
                   <HealthTree components={known?.components ?? data.components} />
@@ -157,7 +160,7 @@ function SupervisorSection({ id }: { id: string }) {
                 ],
                 [
                   'Starts',
-                  `${collector.starts} seen; ${collector.recent_starts} in the last ${duration(collector.crash_window_seconds)}, ${collector.recent_crashes} of them after a crash`,
+                  `${collector.starts} seen; in the last ${duration(collector.crash_window_seconds)} ${collector.recent_starts}, and ${collector.recent_crashes} ${collector.recent_crashes === 1 ? 'crash' : 'crashes'}`,
                 ],
                 [
                   'Last error',

@@ -1,6 +1,7 @@
-import { Alert, Paper, Stack, Text, Title } from '@mantine/core'
+import { Alert, Box, Paper, Stack, Text, Title } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import { queries } from '../services/queries'
+import { Evidence } from './Evidence'
 import { RelativeTime } from './RelativeTime'
 import { Shown } from './States'
 
@@ -31,17 +32,9 @@ export function Diagnosis({ id }: { id: string }) {
               <Text size="sm" mt={4}>
                 {finding.what_to_do}
               </Text>
-              <Stack gap={4} mt="xs">
-                {finding.evidence.map((one, index) => (
-                  // biome-ignore lint: evidence has no other name
-                  <div key={index} style={{ borderLeft: '3px solid var(--mantine-color-default-border)', paddingLeft: 8 }}>
-                    <Text size="xs" c="dimmed">
-                      {one.source} {one.timestamp && <RelativeTime at={one.timestamp} />}
-                    </Text>
-                    <pre className="fg-pre">{one.text}</pre>
-                  </div>
-                ))}
-              </Stack>
+              <Box mt="xs">
+                <Evidence items={finding.evidence} />
+              </Box>
             </Paper>
           ))}
           {diagnosis.changes_before.length > 0 && (

@@ -6,7 +6,11 @@ import classes from './YamlText.module.css'
 export function YamlText({ text, label, marked }: { text: string; label: string; marked?: number | null }) {
   const line = useRef<HTMLSpanElement>(null)
   // biome-ignore lint: a new mark is to be seen
-  useEffect(() => void line.current?.scrollIntoView?.({ block: 'center' }), [marked]) // browsers may answer with a promise
+  useEffect(() => {
+    const box = line.current?.closest<HTMLElement>('[role=region]')
+    // Only the text scrolls: what is around it tells why the line is marked.
+    if (box) box.scrollTop = line.current!.offsetTop - box.offsetTop - box.clientHeight / 2
+  }, [marked])
   return (
     <div className={classes.box} tabIndex={0} role="region" aria-label={label}>
       <code className={classes.code}>

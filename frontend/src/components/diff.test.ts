@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { failingPlace, sideBySide } from './diff'
+import { sideBySide } from './diff'
 
 describe('side by side', () => {
   it('keeps what is the same on one line and pairs what was changed', () => {
@@ -24,19 +24,5 @@ describe('side by side', () => {
       expect(lines.flatMap((one) => one.left?.text ?? []).join('\n')).toBe(left)
       expect(lines.flatMap((one) => one.right?.text ?? []).join('\n')).toBe(right)
     }
-  })
-})
-
-describe("the line of the collector's words", () => {
-  const config = 'receivers:\n  otlp:\nexporters:\n  otpl:\n    endpoint: x\n'
-  it.each([
-    ['yaml: line 2: mapping values are not allowed', 2],
-    ['\'exporters\' unknown type: "otpl" for id: "otpl"', 4],
-    ["'receivers' has no 'otpl'", 4],
-    ["'receivers' is empty", 1],
-    ['exporters::otpl: invalid endpoint', 4],
-    ['it just broke', null],
-  ])('%s', (words, line) => {
-    expect(failingPlace(config, words)?.line ?? null).toBe(line)
   })
 })

@@ -70,26 +70,3 @@ function matches(a: string[], b: string[]): [number | null, number | null][] {
   }
   return found
 }
-
-const SECTIONS = new Set(['receivers', 'processors', 'exporters', 'extensions', 'connectors', 'service', 'pipelines', 'telemetry'])
-
-/** What the collector's words are about: the line that they name by number, else one that holds a word that they quote. */
-export function failingPlace(config: string, error: string): { line: number; words: string } | null {
-  const lines = config.split('\n')
-  const saying = (word: string) => (error.split('\n').find((one) => one.includes(word)) ?? error).trim()
-  const named = /\bline (\d+)/i.exec(error)
-  if (named && Number(named[1]) <= lines.length) return { line: Number(named[1]), words: saying(named[0]) }
-  const quoted = [...error.matchAll(/["'`]([\w./-]{2,60})["'`]/g)].map((match) => match[1]!)
-  const paths = [...error.matchAll(/\b[a-z]\w*::([\w./-]+)/g)].map((match) => match[1]!)
-  // A component says more than the section that it is in.
-  const found = [...quoted, ...paths].sort((a, b) => Number(SECTIONS.has(a)) - Number(SECTIONS.has(b)))
-  const asKey = (word: string) =>
-    lines.findIndex((line) => new RegExp(`^\\s*-?\\s*["']?${word.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')}["']?\\s*:`).test(line))
-  for (const search of [asKey, (word: string) => lines.findIndex((line) => line.includes(word))]) {
-    for (const word of found.filter((one) => !SECTIONS.has(one))) {
-      if (search(word) >= 0) return { line: search(word) + 1, words: saying(word) }
-    }
-  }
-  const section = found.find((word) => asKey(word) >= 0)
-  return section ? { line: asKey(section) + 1, words: saying(section) } : null
-}

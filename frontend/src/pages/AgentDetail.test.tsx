@@ -3,7 +3,7 @@ import userEvent from '@testing-library/user-event'
 import { HttpResponse, http } from 'msw'
 import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { visit } from '../testing/render'
-import { fleet, server } from '../testing/server'
+import { diagnosisOf, fleet, server } from '../testing/server'
 
 const agent = fleet[0]!
 const at = '2026-11-02T08:15:30Z'
@@ -40,6 +40,19 @@ describe('the tabs of an agent', () => {
     expect(logs).not.toHaveAttribute('open')
     await userEvent.click(within(logs!).getByText('pipeline:logs'))
     expect(logs).toHaveAttribute('open')
+  })
+
+  it('lead from what an agent says is wrong to why it is', async () => {
+    server.use(
+      http.get('*/api/v1/gateways/:id/health', () =>
+        HttpResponse.json({ ...agent, ...agent.health, state: 'unhealthy', last_error: 'exit code=1', uptime_seconds: null, components: {} }),
+      ),
+      http.get('*/api/v1/gateways/:id/diagnosis', () => HttpResponse.json(diagnosisOf('d-1'))),
+    )
+    const { router } = visit(`/agents/${agent.instance_id}?status=online`)
+    await userEvent.click(await screen.findByRole('button', { name: 'Why, and what to do' }))
+    expect(await screen.findByRole('region', { name: /8080 is in use by another process/ })).toBeInTheDocument()
+    expect(router.state.location).toMatchObject({ pathname: `/agents/${agent.instance_id}/diagnosis`, search: '?status=online' })
   })
 
   it('diagnose: the probable cause first, with evidence, what to do, and what changed before', async () => {

@@ -2,7 +2,7 @@ import { Button, Drawer, Group, Stack, Tabs, Text, Title } from '@mantine/core'
 import { IconEdit, IconFileText } from '@tabler/icons-react'
 import { useQuery } from '@tanstack/react-query'
 import { lazy, Suspense, useEffect } from 'react'
-import { Link, useLocation, useNavigate, useParams } from 'react-router'
+import { Link, type NavigateOptions, useLocation, useNavigate, useParams } from 'react-router'
 import { ActionButton } from '../components/ActionButton'
 import { AgentConfigViewer } from '../components/AgentConfigViewer'
 import { AgentEvents } from '../components/AgentEvents'
@@ -50,6 +50,7 @@ export default function AgentDetail({ list }: { list: string }) {
   }, [name])
   const shown = TABS.find(([key]) => key === tab)?.[0] ?? 'overview'
   const close = () => void navigate({ pathname: list, search })
+  const to = (tab: string, options: NavigateOptions = {}) => void navigate({ pathname: `${list}/${id}/${tab}`, search }, options)
   const isTopmost = useTopmost(true)
   return (
     <Drawer
@@ -70,13 +71,11 @@ export default function AgentDetail({ list }: { list: string }) {
       <Shown query={query} what="This agent cannot be shown" rows={8}>
         {(gateway) => (
           <Stack gap="sm">
-            <Heading gateway={gateway} toLogs={() => void navigate({ pathname: `${list}/${id}/logs`, search })} />
+            <Heading gateway={gateway} toLogs={() => to('logs')} />
             <Tabs
               value={shown}
               keepMounted={false}
-              onChange={(value) =>
-                void navigate({ pathname: `${list}/${id}/${value === 'overview' ? '' : value}`, search }, { replace: true })
-              }
+              onChange={(value) => to(value === 'overview' ? '' : value!, { replace: true })}
             >
               <Tabs.List mb="sm">
                 {TABS.map(([key, title]) => (
@@ -87,7 +86,7 @@ export default function AgentDetail({ list }: { list: string }) {
               </Tabs.List>
               <Tabs.Panel value={shown}>
                 <Suspense fallback={<Loading />}>
-                  <Content tab={shown} gateway={gateway} onRemoved={close} />
+                  <Content tab={shown} gateway={gateway} toDiagnosis={() => to('diagnosis')} onRemoved={close} />
                 </Suspense>
               </Tabs.Panel>
             </Tabs>
@@ -143,10 +142,17 @@ function Heading({ gateway, toLogs }: { gateway: Gateway; toLogs: () => void }) 
   )
 }
 
-function Content({ tab, gateway, onRemoved }: { tab: Tab; gateway: Gateway; onRemoved: () => void }) {
+interface ContentProps {
+  tab: Tab
+  gateway: Gateway
+  toDiagnosis: () => void
+  onRemoved: () => void
+}
+
+function Content({ tab, gateway, toDiagnosis, onRemoved }: ContentProps) {
   switch (tab) {
     case 'overview':
-      return <AgentOverview gateway={gateway} onRemoved={onRemoved} />
+      return <AgentOverview gateway={gateway} toDiagnosis={toDiagnosis} onRemoved={onRemoved} />
     case 'config':
       return <Configuration gateway={gateway} />
     case 'pipelines':

@@ -4,7 +4,7 @@ import { HttpResponse, http } from 'msw'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { draft, keepDraft } from '../editor/drafts'
 import { visit } from '../testing/render'
-import { fleet, problem, server } from '../testing/server'
+import { diagnosisOf, fleet, problem, server } from '../testing/server'
 import { openStreams, streamOf } from '../testing/streams'
 
 const AGENT = fleet[0]!.instance_id
@@ -215,5 +215,29 @@ describe('the editor of an agent', () => {
     await sendIt()
     expect(await screen.findByRole('status', { name: /^Delivery failed/ })).toHaveTextContent('unknown type')
     expect(await screen.findByRole('button', { name: /line 4 .*unknown type/ })).toBeInTheDocument()
+  })
+
+  it("explains a crash by the collector's words where the supervisor has none, and marks their line", async () => {
+    const { field } = await open()
+    await write(field, config('nop').replace('otlp: {}', 'otlp:\n    endpoint: 127.0.0.1:8080'))
+    let isTold = false
+    server.use(
+      http.get('*/api/v1/deliveries/:id', ({ params }) =>
+        HttpResponse.json({
+          ...delivery(String(params.id), 'new1', 'failed', 'Agent exited unexpectedly with exit code 1'),
+          updated_at: new Date().toISOString(),
+        }),
+      ),
+      http.get('*/api/v1/gateways/:id/diagnosis', () => HttpResponse.json(diagnosisOf(isTold ? 'd-new1' : 'd-before'))),
+    )
+    await sendIt()
+    const told = await screen.findByRole('status', { name: /^Delivery failed/ })
+    expect(await within(told).findByText(/exit code 1/)).toBeInTheDocument()
+    expect(told).not.toHaveTextContent('address already in use')
+    isTold = true
+    expect(await within(told).findByText(/address already in use/)).toBeInTheDocument()
+    expect(told).toHaveTextContent('Give it another endpoint.')
+    expect(within(told).getByRole('link')).toHaveAttribute('href', `/agents/${AGENT}/diagnosis`)
+    expect(await screen.findByRole('button', { name: /line 3 .*address already in use/ })).toBeInTheDocument()
   })
 })

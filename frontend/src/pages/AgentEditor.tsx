@@ -1,4 +1,4 @@
-import { Alert, Button, Checkbox, Group, Paper, Text } from '@mantine/core'
+import { Alert, Button, Checkbox, Group, Paper, Stack, Text } from '@mantine/core'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useCallback, useMemo, useState } from 'react'
 import { Link, useParams } from 'react-router'
@@ -6,7 +6,7 @@ import { ActionButton } from '../components/ActionButton'
 import { AgentStatusBadge } from '../components/AgentStatusBadge'
 import { ConfigStateBadge } from '../components/ConfigStateBadge'
 import { whyNot } from '../components/capabilities'
-import { failingPlace } from '../components/diff'
+import { FailedDelivery, placeOf, useCause } from '../components/FailedDelivery'
 import { Page } from '../components/Page'
 import { RelativeTime } from '../components/RelativeTime'
 import { Failed, Loading, Shown } from '../components/States'
@@ -104,14 +104,15 @@ function Editor({ gateway, config, isFresh, version }: Props) {
     refetchInterval: (query) => (OVER.includes(query.state.data?.state ?? '') ? false : 1000),
   })
   const state = delivery.data?.state ?? send.data?.state
+  const failed = delivery.data?.state === 'failed' ? delivery.data : null
+  const cause = useCause(id, failed)
   const refusals = useMemo<Problem[]>(() => {
     if (send.variables !== now.text) return [] // it is another text by now
     const found = refusalsOf(send.error)
-    const words = delivery.data?.state === 'failed' ? (delivery.data.error ?? '') : ''
-    const place = words ? failingPlace(now.text, words) : null
+    const place = failed ? placeOf(now.text, failed, cause) : null
     if (place) found.push({ severity: 'error', message: place.words, line: place.line, column: 1, endColumn: 200 })
     return found
-  }, [send.error, send.variables, delivery.data, now.text])
+  }, [send.error, send.variables, failed, cause, now.text])
   const change = useCallback((text: string, problems: Problem[]) => setNow({ text, problems }), [])
 
   const latest = { hash: config.assigned?.config_hash ?? '', text: config.assigned?.config ?? '' }
@@ -140,8 +141,11 @@ function Editor({ gateway, config, isFresh, version }: Props) {
             </>
           }
         >
-          {state === 'failed' ? (
-            <pre className="fg-pre">{delivery.data?.error ?? 'The agent gave no reason.'}</pre>
+          {failed ? (
+            <Stack gap="xs">
+              <FailedDelivery delivery={failed} cause={cause} />
+              <Link to={`/agents/${id}/diagnosis`}>Everything that is known of it</Link>
+            </Stack>
           ) : (
             WORDS[state]
           )}
@@ -180,8 +184,9 @@ function Editor({ gateway, config, isFresh, version }: Props) {
       {send.isError && !(isOther && isChanged(send.error)) && <Failed error={send.error} what="Not sent; what you wrote is still here" />}
       {!config.assigned && !state && initial && (
         <Text size="sm" c="dimmed">
-          It begins with what the collector runs now, without what its supervisor adds and will add again. The agent gets the
-          whole of what you send.
+          {hasPipelines(initial)
+            ? 'It begins with what the collector runs now, without what its supervisor adds and will add again. The agent gets the whole of what you send.'
+            : 'Nothing runs on this agent yet. Write here what it should run, or start from an example; nothing changes before you send it.'}
         </Text>
       )}
       <SupervisorConfigEditor

@@ -238,6 +238,7 @@ export const policyApi = {
 }
 
 export type Diagnosis = Schemas['DiagnosisResponse']
+export type DiagnosisFinding = Diagnosis['findings'][number]
 export type SupervisorDetail = Schemas['SupervisorStatusResponse']
 
 export const fleetApi = {

@@ -1,7 +1,7 @@
 /** FlowGate's API with a small fleet, for tests: what a test wants otherwise it says by `server.use`. */
 import { HttpResponse, http } from 'msw'
 import { setupServer } from 'msw/node'
-import type { SupervisedAgent } from '../services/api'
+import type { Diagnosis, SupervisedAgent } from '../services/api'
 
 const AT = '2026-11-02T08:15:30.125Z'
 
@@ -108,6 +108,7 @@ export const server = setupServer(
     const one = find(params.id)
     return one ? HttpResponse.json(one) : problem(404, 'There is no such gateway.')
   }),
+  http.get('*/api/v1/gateways/:id/diagnosis', () => HttpResponse.json({ state: 'ok', findings: [], changes_before: [] })),
   http.get('*/api/v1/gateways/:id/health', ({ params }) => {
     const one = find(params.id)!
     return HttpResponse.json({ ...one, ...one.health, uptime_seconds: 60, components: {} })
@@ -122,3 +123,24 @@ export const server = setupServer(
   http.get('*/api/v1/enrollment-tokens', () => HttpResponse.json({ items: [] })),
   http.get('*/api/v1/supervisor/policies', () => HttpResponse.json({ items: [] })),
 )
+
+/** A diagnosis by which a delivery has failed since a port is in use. */
+export const diagnosisOf = (delivery_id: string): Partial<Diagnosis> => ({
+  state: 'failing',
+  summary: 'otelcol@edge-1 fails.',
+  findings: [
+    {
+      statement: 'The configuration bbbb failed: receiver:otlp: 127.0.0.1:8080 is in use by another process.',
+      severity: 'critical',
+      is_probable_cause: true,
+      component: 'receiver:otlp',
+      config_key: 'receivers.otlp',
+      what_to_do: 'Give it another endpoint.',
+      evidence: [
+        { source: 'config-push', timestamp: AT, text: 'Agent exited unexpectedly', link: `/api/v1/deliveries/${delivery_id}` },
+        { source: 'collector', timestamp: AT, text: 'listen tcp 127.0.0.1:8080: bind: address already in use', link: '/logs' },
+      ],
+    },
+  ],
+  changes_before: [],
+})

@@ -23,6 +23,24 @@ service:
 """
 
 
+def listening_at(address: str) -> str:
+    """One whose collector ends at once when something else listens at that address."""
+    return f"""\
+receivers:
+  otlp:
+    protocols:
+      http:
+        endpoint: {address}
+exporters:
+  debug:
+service:
+  pipelines:
+    metrics:
+      receivers: [otlp]
+      exporters: [debug]
+"""
+
+
 UNSTARTABLE = """\
 receivers:
   nop:
