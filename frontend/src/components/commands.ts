@@ -5,6 +5,8 @@ export interface Choice {
   platform: 'linux' | 'docker' | 'kubernetes'
   url: string
   token: string
+  /** Where the collector's program is on a host; COLLECTOR where it is left out. */
+  executable?: string
   /** Identity to take over from an agent that moves; a new one where it is left out. */
   instanceId?: string
 }
@@ -12,10 +14,19 @@ export interface Choice {
 /** Whether a text is FlowGate's address and nothing else: it gets into commands. */
 export const isAddress = (text: string) => /^wss?:\/\/([\w.-]+|\[[\da-f:.]+\])(:\d+)?(\/[\w./~%-]*)?$/i.test(text)
 
+/** Whether a text is the absolute path of a program and nothing else: it gets into a command too. */
+export const isProgram = (text: string) => /^\/[\w./+@~-]*[\w+@~-]$/.test(text)
+
+/** Where packages of the OpenTelemetry Collector put it. */
+export const COLLECTOR = '/usr/bin/otelcol-contrib'
+
+/** Where opampsupervisor and collectors are to be had. */
+export const RELEASES = 'https://github.com/open-telemetry/opentelemetry-collector-releases/releases'
+
 /** FlowGate's collector image, as it is called where it was built. */
 export const IMAGE = 'flowgate-gateway:local'
 
-function supervisorYaml({ url, token, instanceId }: Choice, executable: string, storage: string): string {
+function supervisorYaml({ url, token, instanceId, executable = COLLECTOR }: Choice, storage: string): string {
   return `server:
   endpoint: ${url}
   headers:
@@ -63,7 +74,7 @@ export function needs({ mode, platform }: Choice): string {
     return "Needs FlowGate's collector image where the cluster can pull it: build the folder gateway, push it, and name it in the manifest."
   }
   if (mode === 'supervisor') {
-    return "Needs opampsupervisor and a collector on the host, both from the OpenTelemetry Collector's releases; a collector elsewhere than at /usr/bin/otelcol-contrib goes into agent.executable."
+    return 'Needs opampsupervisor and a collector on the host.'
   }
   return 'Needs a collector that was built with opampextension, as otelcol-contrib is.'
 }
@@ -134,7 +145,7 @@ export function steps(choice: Choice): Step[] {
         title: "Write the supervisor's configuration, which only root may read",
         text: `sudo install -d -m 700 ${SUPERVISOR_FOLDER} ${STORAGE}
 sudo install -m 600 /dev/stdin ${SUPERVISOR_FOLDER}/config.yaml <<'EOF'
-${supervisorYaml(choice, '/usr/bin/otelcol-contrib', STORAGE)}EOF
+${supervisorYaml(choice, STORAGE)}EOF
 `,
       },
       { title: 'Run the supervisor', text: `sudo opampsupervisor --config ${SUPERVISOR_FOLDER}/config.yaml\n` },

@@ -2,7 +2,7 @@ import { screen, waitFor } from '@testing-library/react'
 import userEvent from '@testing-library/user-event'
 import { HttpResponse, http } from 'msw'
 import { beforeEach, expect, it } from 'vitest'
-import { isAddress } from '../components/commands'
+import { isAddress, isProgram } from '../components/commands'
 import { visit } from '../testing/render'
 import { fleet, makeAgent, server } from '../testing/server'
 import { openStreams, streamOf } from '../testing/streams'
@@ -63,4 +63,20 @@ it('makes no commands for what is no address', async () => {
   const good = ['ws://127.0.0.1:4320/v1/opamp', 'wss://[::1]:4320/', 'wss://flowgate.example.com']
   const bad = ['http://a', 'ws://', 'ws://a b', 'ws://a/;ls', 'ws://a/`ls`', 'ws://a\nls', "ws://a/'", 'ws://a/"']
   expect([...good, ...bad].filter(isAddress)).toEqual(good)
+})
+
+it("makes the commands for the host's own collector, and none for what is no path", async () => {
+  visit('/onboarding')
+  const program = await screen.findByLabelText("The collector's program there")
+  expect(program).toHaveValue('/usr/bin/otelcol-contrib')
+  await userEvent.clear(program)
+  await userEvent.type(program, 'otelcol')
+  expect(screen.getByRole('button', { name: /Make the commands/ })).toBeDisabled()
+  await userEvent.clear(program)
+  await userEvent.type(program, '/opt/otel/otelcol')
+  await make()
+  expect(await screen.findByText(/Bearer fge_fresh/)).toHaveTextContent('executable: /opt/otel/otelcol validate_config')
+  const good = ['/usr/bin/otelcol-contrib', '/opt/otel_1.0/bin/otelcol', '/a']
+  const bad = ['', 'otelcol', '/', '/a/', '/a b', '/a\nEOF', '/a: b', "/a'", '/$(id)']
+  expect([...good, ...bad].filter(isProgram)).toEqual(good)
 })

@@ -4,7 +4,7 @@ import { useMutation, useQuery } from '@tanstack/react-query'
 import { type ReactNode, useCallback, useEffect, useState } from 'react'
 import { Link, useSearchParams } from 'react-router'
 import { BundleDownload } from '../components/BundleDownload'
-import { type Choice, isAddress, needs, steps } from '../components/commands'
+import { COLLECTOR, type Choice, isAddress, isProgram, needs, RELEASES, steps } from '../components/commands'
 import { CopyBlock } from '../components/CopyBlock'
 import { ModeBadge } from '../components/ModeBadge'
 import { Page } from '../components/Page'
@@ -32,6 +32,7 @@ export default function Onboarding() {
   const [mode, setMode] = useState<Choice['mode']>('supervisor')
   const [platform, setPlatform] = useState<Choice['platform']>(isMove ? 'docker' : 'linux')
   const [url, setUrl] = useState('')
+  const [executable, setExecutable] = useState(COLLECTOR)
   useEffect(() => {
     if (about.data?.opamp_url) setUrl((known) => known || about.data.opamp_url!)
   }, [about.data])
@@ -45,8 +46,9 @@ export default function Onboarding() {
       }),
   })
   const isLocal = /\/\/(127\.|localhost|\[::1\])/.test(url)
-  const isComplete = isAddress(url) && (!isMove || instanceId !== undefined)
-  const choice = { mode, platform, url, token: make.data?.token ?? '', ...(instanceId ? { instanceId } : {}) }
+  const isHost = mode === 'supervisor' && platform === 'linux'
+  const isComplete = isAddress(url) && (!isHost || isProgram(executable)) && (!isMove || instanceId !== undefined)
+  const choice = { mode, platform, url, executable, token: make.data?.token ?? '', ...(instanceId ? { instanceId } : {}) }
   return (
     <Page title={isMove ? 'Move an agent to another mode' : 'Connect an agent'} aside={moved.data?.name}>
       <Stack gap="md" maw={880} pb="xl">
@@ -97,11 +99,33 @@ export default function Onboarding() {
               This is an address of FlowGate's own machine: agents elsewhere need a name or address that they can reach.
             </Text>
           )}
+          {isHost && (
+            <TextInput
+              label="The collector's program there"
+              mt="sm"
+              w={260}
+              value={executable}
+              error={isProgram(executable) ? undefined : 'It is an absolute path'}
+              onChange={(event) => setExecutable(event.currentTarget.value)}
+            />
+          )}
         </Step>
         <Step number={3} title="Run this there">
           {make.data && isComplete ? (
             <Stack gap="sm">
-              <Text size="sm">{needs(choice)}</Text>
+              <Text size="sm">
+                {needs(choice)}
+                {platform === 'linux' && (
+                  <>
+                    {' '}
+                    See the{' '}
+                    <a href={RELEASES} target="_blank" rel="noreferrer">
+                      releases of the OpenTelemetry Collector
+                    </a>
+                    .
+                  </>
+                )}
+              </Text>
               {steps(choice).map((step) => (
                 <div key={step.title}>
                   <Text size="sm" fw={600} mb={4}>
