@@ -1,5 +1,8 @@
 import { type CSSVariablesResolver, createTheme } from '@mantine/core'
 
+// They are Papers, whose padding would show what scrolls by above their header.
+const FLUSH = { content: { padding: 0 } }
+
 export const theme = createTheme({
   primaryColor: 'indigo',
   primaryShade: { light: 7, dark: 8 },
@@ -13,8 +16,9 @@ export const theme = createTheme({
   components: {
     Modal: {
       defaultProps: { closeButtonProps: { 'aria-label': 'Close' }, centered: true, transitionProps: { duration: 0 } },
+      styles: FLUSH,
     },
-    Drawer: { defaultProps: { closeButtonProps: { 'aria-label': 'Close' } } },
+    Drawer: { defaultProps: { closeButtonProps: { 'aria-label': 'Close' } }, styles: FLUSH },
     Tooltip: { defaultProps: { withArrow: true, openDelay: 200, multiline: true, maw: 380 } },
     Button: { defaultProps: { size: 'xs' } },
     ActionIcon: { defaultProps: { variant: 'subtle', color: 'gray' } },
@@ -61,6 +65,11 @@ export const variables: CSSVariablesResolver = () => ({
     '--mantine-color-dimmed': '#a7afba',
     '--mantine-color-error': '#ff8787',
     '--mantine-color-placeholder': '#9aa3ae',
+    '--mantine-color-red-light': '#451b18',
+    '--mantine-color-green-light': '#17361f',
+    '--mantine-color-blue-light': '#182c4b',
+    '--mantine-color-orange-light': '#3c2f10',
+    '--mantine-color-yellow-light': '#3c2f10',
     '--mantine-color-body': '#1b1e23',
     '--fg-canvas': '#14161a',
     '--fg-hover': '#262a31',

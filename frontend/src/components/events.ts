@@ -34,7 +34,7 @@ export function told(event: FleetEvent): Told {
       return { text: 'came back under a new instance_uid', tone: 'calm', detail: text(event.instance_id) }
     case 'agent.gateway-updated':
       return {
-        text: 'has this name and these labels',
+        text: 'got its name and labels',
         tone: 'calm',
         detail: [text(event.name), ...entries(event.labels).map(([key, value]) => `${key}=${value}`)].filter(Boolean).join(', '),
       }
@@ -43,7 +43,7 @@ export function told(event: FleetEvent): Told {
     case 'config.delivery-state-changed':
       return { text: DELIVERIES[state] ?? `configuration ${state}`, tone: TONES[state] ?? 'blue', detail: error }
     case 'config.effective-config-changed':
-      return { text: 'runs with another configuration', tone: 'calm', detail: short(text(event.effective_hash)) }
+      return { text: 'reports another effective configuration', tone: 'calm', detail: short(text(event.effective_hash)) }
     case 'supervisor.status-changed':
       return {
         text: event.is_crash_looping
@@ -81,7 +81,7 @@ const DELIVERIES: Record<string, string> = {
   offered: 'configuration sent',
   applying: 'applies a configuration',
   applied: 'runs with the new configuration',
-  failed: 'refused the configuration',
+  failed: 'failed to apply the configuration',
   superseded: 'configuration overtaken by a newer one',
 }
 const COMMANDS: Record<string, string> = {
