@@ -109,7 +109,7 @@ const Row = memo(function Row({ row, index, top, columns, now, isSelected, isCur
         <input type="checkbox" aria-label={`Select ${row.name}`} checked={isSelected} readOnly />
       </div>
       {columns.map((column) => (
-        <div key={column.id} role="cell" className={classes.cell}>
+        <div key={column.id} role="cell" className={column.isText ? classes.text : classes.cell}>
           {column.cell(row, now)}
         </div>
       ))}

@@ -10,6 +10,8 @@ export interface Column {
   title: string
   /** Pixels; the first column takes what is left. */
   width: number
+  /** Whether it may be too long for the column, and is cut. */
+  isText?: boolean
   /** What the server sorts by. */
   sort?: string
   /** What is in it, at this time (ms since 1970). */

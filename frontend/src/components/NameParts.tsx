@@ -4,7 +4,7 @@ export function NameParts({ name }: { name: string }) {
   if (at < 0) return <span>{name}</span>
   return (
     <>
-      <span>{name.slice(0, at + 1)}</span>
+      <span className="fg-kind">{name.slice(0, at + 1)}</span>
       <b>{name.slice(at + 1)}</b>
     </>
   )

@@ -38,7 +38,7 @@ const health: Column = {
   sort: 'health',
   cell: (row) => HealthIndicator(row),
 }
-const version: Column = { id: 'version', title: 'Version', width: 84, sort: 'version', cell: (row) => row.version ?? '–' }
+const version: Column = { id: 'version', title: 'Version', width: 84, isText: true, sort: 'version', cell: (row) => row.version ?? '–' }
 const mode: Column = {
   id: 'mode',
   title: 'Mode',
@@ -70,7 +70,7 @@ const seen: Column = {
   sort: 'last_seen_at',
   cell: (row, now) => timeOf(row.last_seen_at, now),
 }
-const host: Column = { id: 'host', title: 'Host', width: 150, cell: (row) => row.host_name ?? '–' }
+const host: Column = { id: 'host', title: 'Host', width: 150, isText: true, cell: (row) => row.host_name ?? '–' }
 const first: Column = {
   id: 'first',
   title: 'First seen',
@@ -88,6 +88,7 @@ const lastError: Column = {
   id: 'error',
   title: 'Last error',
   width: 260,
+  isText: true,
   cell: (row) => {
     const text = row.delivery?.error ?? row.supervisor?.last_error ?? row.health.last_error
     return text ? <span title={text}>{text}</span> : '–'
