@@ -238,6 +238,7 @@ def test_agents_can_be_configured_and_restarted_from_the_terminal(running: Up, t
     failed = flowgate("agents", "push", agent, str(bad), "--wait", *where)
     assert failed.returncode == 5
     assert 'unknown type: "dbg"' in failed.stderr
+    assert f"flowgate agents diagnose {agent}" in failed.stderr
 
     refused = flowgate("agents", "push", agent, str(ugly), *where)
     assert refused.returncode == 4

@@ -1,5 +1,6 @@
 """`flowgate agents …` and `flowgate status`: the fleet over the REST API."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -137,7 +138,7 @@ def push_config(
     with _api(connection, data_dir) as api:
         uid = api.find(agent)["instance_id"]
         begun = api.call("POST", f"/supervisor/ui/agents/{uid}/config", json={"config": config})
-        _outcome(api, begun, f"/deliveries/{begun['delivery_id']}", "applied", wait, timeout, format)
+        _outcome(api, agent, begun, f"/deliveries/{begun['delivery_id']}", "applied", wait, timeout, format)
 
 
 @app.command("restart", epilog=EXIT_CODES)
@@ -153,7 +154,7 @@ def restart(
     with _api(connection, data_dir) as api:
         uid = api.find(agent)["instance_id"]
         begun = api.call("POST", f"/supervisor/agents/{uid}/restart")
-        _outcome(api, begun, f"/commands/{begun['command_id']}", "completed", wait, timeout, format)
+        _outcome(api, agent, begun, f"/commands/{begun['command_id']}", "completed", wait, timeout, format)
 
 
 def status(
@@ -182,7 +183,9 @@ def _api(connection: Path | None, data_dir: Path | None) -> Api:
     return Api(connections.find(connection, data_dir))
 
 
-def _outcome(api: Api, begun: Json, path: str, wished: str, wait: bool, timeout: float, format: Format) -> None:
+def _outcome(
+    api: Api, agent: str, begun: Json, path: str, wished: str, wait: bool, timeout: float, format: Format
+) -> None:
     """Tell what was begun and, with `wait`, how it goes on; another end than the one wished for is an error."""
     table = format is Format.TABLE
     last: dict[str, Any] = begun
@@ -195,4 +198,6 @@ def _outcome(api: Api, begun: Json, path: str, wished: str, wait: bool, timeout:
     if not table:
         output.show(last, format)
     if wait and last["state"] != wished:
-        raise CommandError(f"{last['state']}: {last.get('error') or 'no reason was given'}", OTHERWISE)
+        reason = last.get("error") or "no reason was given"
+        hint = f"why, and what to do: flowgate agents diagnose {shlex.quote(agent)}"
+        raise CommandError(f"{last['state']}: {reason}\n{hint}", OTHERWISE)

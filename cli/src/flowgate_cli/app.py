@@ -29,7 +29,7 @@ app.command("admin-token")(tokens.admin_token)
 
 
 def run() -> None:
-    """Run the command; what is wrong is told in one line."""
+    """Run the command; what is wrong is told in a line or two."""
     try:
         app()
     except CommandError as error:

@@ -18,15 +18,10 @@ async def collector_changed(
     if fact.collector_state not in domain.PROOFS:
         return []
     uid, at = UUID(fact.instance_uid), opamp.moment(fact.occurred_at)
-    agent = (await push.store.load_agents([uid])).get(uid)
-    delivery = (await push.store.latest([uid])).get(uid)
-    if agent is None:
+    agent = await push.store.collector_was(uid, fact.collector_state, at)
+    if agent is None or agent.reported_status != "applied":  # the usual case, when many collectors start at once
         return []
-    if fact.collector_state == "running":
-        agent.ran_at = max(at, agent.ran_at or at)
-    else:
-        agent.crashed_at = max(at, agent.crashed_at or at)
-    await push.store.save_agents([agent])
+    delivery = (await push.store.latest([uid])).get(uid)
     if delivery is None or not domain.is_unproven(delivery, agent.reported_status, agent.reported_hash):
         return []
     proven, effects = domain.proven(delivery, agent.is_crashed, fact.last_error, at)

@@ -53,6 +53,7 @@ _AGENT = {
     "effective": "bytea",
     "effective_at": "timestamptz",
 }
+_LOADED = ", ".join(["gateway_id", *(name for name in _AGENT if name != "effective")])
 _UPSERT_AGENTS = (
     f"INSERT INTO agents AS a ({', '.join(_AGENT)})"
     f" SELECT * FROM unnest({', '.join(f'${n}::{kind}[]' for n, kind in enumerate(_AGENT.values(), 1))})"
@@ -74,13 +75,20 @@ class ConfigStore:
     async def load_agents(self, instance_uids: Sequence[UUID]) -> dict[UUID, Agent]:
         """Agents by uid, locked, without the effective configuration itself; unknown ones are left out."""
         rows = await self._connection.fetch(
-            "SELECT instance_uid, connected_at, gateway_id, capabilities, reported_hash, reported_status,"
-            " reported_error, crashed_at, ran_at, effective_hash, effective_at FROM agents"
-            " WHERE instance_uid = ANY($1::uuid[])"
-            " ORDER BY instance_uid FOR UPDATE",
+            f"SELECT {_LOADED} FROM agents WHERE instance_uid = ANY($1::uuid[]) ORDER BY instance_uid FOR UPDATE",
             instance_uids,
         )
         return {row["instance_uid"]: Agent(**_unsigned(row)) for row in rows}
+
+    async def collector_was(self, instance_uid: UUID, state: str, at: datetime) -> Agent | None:
+        """Keep when an agent's collector was last told to be running or crashed; the agent, locked, if it is known."""
+        column = {"running": "ran_at", "crashed": "crashed_at"}[state]
+        row = await self._connection.fetchrow(
+            f"UPDATE agents SET {column} = greatest({column}, $2) WHERE instance_uid = $1 RETURNING {_LOADED}",
+            instance_uid,
+            at,
+        )
+        return None if row is None else Agent(**_unsigned(row))
 
     async def save_agents(self, agents: Sequence[Agent]) -> None:
         """Write agents; a missing effective configuration leaves the stored one."""
