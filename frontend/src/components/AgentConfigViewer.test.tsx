@@ -74,7 +74,10 @@ it("tells why the assigned one failed in the collector's words, at its line", as
     error,
     delivery: { ...delivery('bbbb', 'failed'), error },
   }
-  server.use(http.get('*/api/v1/gateways/i/diagnosis', () => HttpResponse.json(diagnosisOf('d-bbbb'))))
+  server.use(
+    http.get('*/api/v1/gateways/i/config/history', () => HttpResponse.json({ items: history })),
+    http.get('*/api/v1/gateways/i/diagnosis', () => HttpResponse.json(diagnosisOf('d-bbbb'))),
+  )
   show(<AgentConfigViewer config={crashed} />)
   const alert = await screen.findByRole('alert', { name: /8080 is in use by another process/ })
   expect(alert).toHaveTextContent('with exit code 1')

@@ -12,7 +12,7 @@ import { FilterBar } from './FilterBar'
 import { type Column, FleetTable } from './FleetTable'
 import { type Filters, isFiltered as leavesOut, useFilters, useFleet } from './fleet'
 import { MAX_SELECTED, type Selected, useSelection } from './selection'
-import { AsOf, Empty, Failed, Loading } from './States'
+import { AsOf, Empty, Failed, Waiting } from './States'
 
 interface Props {
   base: string
@@ -112,7 +112,7 @@ export function FleetList({ base, label, columns, defaults, fixed, whenEmpty }: 
       {!isLoaded && fleet.query.isError && (
         <Failed error={fleet.query.error} retry={() => void fleet.query.refetch()} what="The agents cannot be listed" />
       )}
-      {!isLoaded && !fleet.query.isError && <Loading rows={12} />}
+      {!isLoaded && !fleet.query.isError && <Waiting query={fleet.query} rows={12} />}
       {isLoaded && fleet.rows.length === 0 && !isFiltered && whenEmpty}
       {isLoaded && fleet.rows.length === 0 && isFiltered && (
         <Empty

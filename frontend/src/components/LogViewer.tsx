@@ -9,7 +9,7 @@ import { keys } from '../services/queries'
 import classes from './LogViewer.module.css'
 import { MOST, useTail } from './logs'
 import { exactly } from './RelativeTime'
-import { Empty, Failed, Loading } from './States'
+import { Empty, Failed, Waiting } from './States'
 
 const PAGE = 200
 const LINE_PIXELS = 22
@@ -157,7 +157,7 @@ export function LogViewer({ id, name }: { id: string; name: string }) {
         )}
       </Group>
       {query.isError && <Failed error={query.error} retry={() => void query.refetch()} what="The logs cannot be read" />}
-      {query.isPending && <Loading rows={10} />}
+      {query.isPending && <Waiting query={query} rows={10} />}
       {isReady && query.hasNextPage && (
         <Button variant="subtle" fullWidth loading={query.isFetchingNextPage} onClick={older}>
           Older records

@@ -8,7 +8,7 @@ import { type Operation, operationApi, type Target } from '../services/api'
 import { keys } from '../services/queries'
 import { agents } from './counts'
 import { RelativeTime } from './RelativeTime'
-import { Empty, Failed, Loading } from './States'
+import { Empty, Failed, Waiting } from './States'
 
 const TONES = { waiting: 'calm', running: 'blue', succeeded: 'good', failed: 'bad', skipped: 'warn' } as const
 const NAMES: Record<Target['state'], string> = {
@@ -68,7 +68,7 @@ export function OperationTargets({ operation }: { operation: Operation }) {
         />
       </Group>
       {query.isError && <Failed error={query.error} retry={() => void query.refetch()} what="Its agents cannot be listed" />}
-      {query.isPending && <Loading />}
+      {query.isPending && <Waiting query={query} />}
       {query.data && !targets.length && <Empty title="No agent of the operation fits" />}
       {targets.length > 0 && (
         <ScrollArea.Autosize mah="56vh" tabIndex={0}>

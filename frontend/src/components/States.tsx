@@ -65,9 +65,12 @@ export function Failed({ error, retry, what }: { error: unknown; retry?: () => v
   )
 }
 
-/** That what is shown could not be refreshed, and as of when it is. Without FlowGate the page's banner says so. */
+// The page's banner tells of an absent FlowGate, and sign-in of a session that has ended.
+const isToldElsewhere = (error: unknown) => error instanceof ApiError && (error.isOffline || error.status === 401)
+
+/** That what is shown could not be refreshed, and as of when it is. */
 export function AsOf({ error, at }: { error: unknown; at: number }) {
-  if (!error || (error instanceof ApiError && (error.isOffline || error.status === 401))) return null
+  if (!error || isToldElsewhere(error)) return null
   return (
     <Text size="xs" c="var(--fg-warn)" role="status">
       {at ? (
@@ -79,6 +82,21 @@ export function AsOf({ error, at }: { error: unknown; at: number }) {
       )}
       {error instanceof Error ? error.message : String(error)}
     </Text>
+  )
+}
+
+/** What is being loaded, and why that takes longer. */
+export function Waiting({ query, rows }: { query: { failureReason: Error | null }; rows?: number }) {
+  const reason = query.failureReason
+  return (
+    <>
+      {reason && !isToldElsewhere(reason) && (
+        <Text size="xs" c="var(--fg-warn)" role="status" mb="xs">
+          {reason.message}. Trying again…
+        </Text>
+      )}
+      <Loading rows={rows} />
+    </>
   )
 }
 
@@ -103,5 +121,5 @@ export function Shown<T>({
     )
   }
   if (query.isError) return <Failed error={query.error} retry={() => void query.refetch()} what={what} />
-  return <Loading rows={rows} />
+  return <Waiting query={query} rows={rows} />
 }
