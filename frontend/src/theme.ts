@@ -1,7 +1,7 @@
 import { type CSSVariablesResolver, createTheme } from '@mantine/core'
 
 // They are Papers, whose padding would show what scrolls by above their header.
-const FLUSH = { content: { padding: 0 } }
+const FLUSH = { content: 'fg-flush' }
 
 export const theme = createTheme({
   primaryColor: 'indigo',
@@ -16,9 +16,9 @@ export const theme = createTheme({
   components: {
     Modal: {
       defaultProps: { closeButtonProps: { 'aria-label': 'Close' }, centered: true, transitionProps: { duration: 0 } },
-      styles: FLUSH,
+      classNames: FLUSH,
     },
-    Drawer: { defaultProps: { closeButtonProps: { 'aria-label': 'Close' } }, styles: FLUSH },
+    Drawer: { defaultProps: { closeButtonProps: { 'aria-label': 'Close' } }, classNames: FLUSH },
     Tooltip: { defaultProps: { withArrow: true, openDelay: 200, multiline: true, maw: 380 } },
     Button: { defaultProps: { size: 'xs' } },
     ActionIcon: { defaultProps: { variant: 'subtle', color: 'gray' } },

@@ -90,7 +90,9 @@ function Components({ id, version }: { id: string; version: AgentVersion }) {
               <Table.Td>{row.kind}</Table.Td>
               <Table.Td className="fg-mono">{row.name}</Table.Td>
               <Table.Td>{row.isUsed ? 'yes' : '–'}</Table.Td>
-              <Table.Td className="fg-mono">{row.module}</Table.Td>
+              <Table.Td className="fg-mono" style={{ overflowWrap: 'anywhere' }}>
+                {row.module}
+              </Table.Td>
             </Table.Tr>
           ))}
         </Table.Tbody>

@@ -1,4 +1,4 @@
-import type { ReactNode } from 'react'
+import { Fragment, type ReactNode } from 'react'
 import classes from './Facts.module.css'
 
 /** Names and values, one under another. */
@@ -7,7 +7,16 @@ export function Facts({ items }: { items: [string, ReactNode][] }) {
     <dl className={classes.list}>
       {items.map(([name, value]) => (
         <div key={name} className={classes.row}>
-          <dt>{name}</dt>
+          <dt>
+            {name.split('.').map((part, index) => (
+              // biome-ignore lint: parts have no other name
+              <Fragment key={index}>
+                {index > 0 && '.'}
+                {index > 0 && <wbr />}
+                {part}
+              </Fragment>
+            ))}
+          </dt>
           <dd>{value ?? '–'}</dd>
         </div>
       ))}

@@ -134,7 +134,7 @@ export default function MonacoBox({ initial, replacement, onChange, original, he
     if (!replacement || !known || known.getValue() === replacement.text) return
     known.pushEditOperations([], [{ range: known.getFullModelRange(), text: replacement.text }], () => null) // can be undone
   }, [replacement])
-  useEffect(() => monaco.editor.setTheme(scheme === 'dark' ? 'vs-dark' : 'vs'), [scheme])
+  useEffect(() => monaco.editor.setTheme(scheme === 'dark' ? 'flowgate-dark' : 'vs'), [scheme])
   useEffect(() => void completeWith(available), [available])
   useEffect(() => {
     const known = model.current

@@ -22,6 +22,19 @@ self.MonacoEnvironment = {
   getWorker: (_id: string, label: string) => (label === 'yaml' ? new YamlWorker() : new EditorWorker()),
 }
 
+// Monaco's own dark one paints changes so bright that they are hard to read.
+monaco.editor.defineTheme('flowgate-dark', {
+  base: 'vs-dark',
+  inherit: true,
+  rules: [],
+  colors: {
+    'diffEditor.insertedLineBackground': '#17361f',
+    'diffEditor.insertedTextBackground': '#1e4727',
+    'diffEditor.removedLineBackground': '#451b18',
+    'diffEditor.removedTextBackground': '#5a2420',
+  },
+})
+
 const yaml = configureMonacoYaml(monaco as never, {
   validate: true,
   hover: true,
