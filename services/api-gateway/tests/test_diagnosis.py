@@ -58,9 +58,10 @@ def make_known(
     return Known(detail, config, known, records, NOW)
 
 
-def make_delivery(error: str, state: int = DELIVERY_STATE_FAILED) -> configs.GetAgentConfigResponse:
+def make_delivery(error: str, state: int = DELIVERY_STATE_FAILED, at: float = 60) -> configs.GetAgentConfigResponse:
     delivery = configs.Delivery(delivery_id="d1", config_hash="9b1c0f6c0a6a" * 5, state=state, error=error)  # type: ignore[arg-type]
-    delivery.updated_at.FromDatetime(ago(60))
+    delivery.created_at.FromDatetime(ago(at + 1))
+    delivery.updated_at.FromDatetime(ago(at))
     return configs.GetAgentConfigResponse(delivery=delivery)
 
 
@@ -126,6 +127,17 @@ def test_a_configuration_that_crashes_is_explained_by_the_collectors_log() -> No
     assert first.evidence[1].text == f"Failed to start component: {IN_USE['error']}"
     assert second.statement.startswith("The collector crashed: receiver:otlp: ")
     assert [one.text for one in diagnosis.changes_before] == ["configuration 9b1c0f6c0a6a is applying"]
+
+
+@pytest.mark.parametrize(("at", "is_told"), [(5, False), (40, True)])
+def test_what_the_collector_said_of_another_configuration_is_no_reason(at: float, is_told: bool) -> None:
+    """Its words on this one are on their way; when none have come for long, its clock may be behind."""
+    records = (said("Failed to start component", at + 3, **IN_USE),)
+    finding = explained(make_known(healthy=False, config=make_delivery(APPLYING, at=at), records=records)).findings[0]
+    assert (finding.component == "receiver:otlp") is is_told
+    records += (said("Failed to start component", at - 1, **{**IN_USE, "id": "otlp/new"}),)
+    finding = explained(make_known(healthy=False, config=make_delivery(APPLYING, at=at), records=records)).findings[0]
+    assert finding.component == "receiver:otlp/new"
 
 
 def test_a_crash_loop_counts() -> None:

@@ -28,6 +28,7 @@ RANK: dict[Severity, int] = {"critical": 0, "warning": 1, "info": 2}
 
 RECENT = timedelta(minutes=15)  # an error in the logs that is older is no matter of now
 SILENT = timedelta(minutes=5)  # metrics come every minute
+ON_THE_WAY = timedelta(seconds=30)  # by then the logs of a failure have come
 BEFORE = timedelta(hours=6)  # changes that are older have not done it
 MAX_CHANGES = 5
 MAX_EVIDENCE = 4
@@ -111,6 +112,13 @@ class Known:
     def is_gone(self) -> bool:
         """Whether it is offline."""
         return status_of(self.gateway) == "offline"
+
+    @property
+    def failed_order_at(self) -> datetime | None:
+        """When the configuration was ordered that has failed; None when none has."""
+        if self.config is None or self.config.delivery.state != DELIVERY_STATE_FAILED:
+            return None
+        return moment(self.config.delivery.created_at)
 
     def link(self, part: str) -> str:
         """Where the API has a part of it."""
@@ -349,7 +357,11 @@ def _finding(
 
 
 def _from_logs(known: Known, at: datetime | None) -> tuple[Cause, list[Evidence]] | None:
-    """What the logs of supervisor and collector say around that time; what names a component or key counts first."""
+    """What the logs of supervisor and collector say around that time; what names a component or key counts first.
+
+    What they said before the configuration was ordered is about another one, and counts only where nothing newer comes:
+    the clock of the agent's host may be behind.
+    """
     around = [
         one
         for one in known.records
@@ -357,6 +369,10 @@ def _from_logs(known: Known, at: datetime | None) -> tuple[Cause, list[Evidence]
         and one.is_error
         and (at is None or at - RECENT <= one.timestamp <= at + timedelta(minutes=2))
     ]
+    if (ordered_at := known.failed_order_at) is not None:
+        own = [one for one in around if one.timestamp >= ordered_at]
+        is_early = at is not None and known.now - at < ON_THE_WAY
+        around = own if own or is_early else around
     told = [(cause, one) for one in around if (cause := explain(one.body, one.attributes)) is not None]
     if not told:
         return None
