@@ -58,7 +58,7 @@ export function FilterBar({ filters, change, clear, withMode = true }: Props) {
   return (
     <div className={classes.bar} role="search" aria-label="Filter agents">
       <TextInput
-        w={240}
+        w={215}
         data-search
         type="search"
         aria-label="Search agents"

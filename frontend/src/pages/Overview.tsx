@@ -137,7 +137,7 @@ function Attention({ loops, sick }: { loops: number; sick: number }) {
             )}
             {rows.slice(0, SHOWN).map((row) => (
               <Group key={row.instance_id} gap="sm" wrap="nowrap" py={5} className="fg-line">
-                <Link to={`/agents/${row.instance_id}`} className="fg-link fg-name" title={row.name} style={{ flex: '0 0 220px' }}>
+                <Link to={`/agents/${row.instance_id}`} className="fg-link fg-name" title={row.name} style={{ flex: '0 0 220px', fontSize: 'var(--mantine-font-size-sm)' }}>
                   <NameParts name={row.name} />
                 </Link>
                 <Text size="sm" className="fg-ellipsis" style={{ flex: 1 }} title={reasonOf(row) ?? ''}>
