@@ -161,7 +161,13 @@ class Supervisor(Agent):
         Nothing over WebSocket, where it is told at once.
         """
         if self.transport == "http":
+            await eventually(self._is_ready, seconds=20)  # SIGHUP ends one that only starts
             os.kill(await self.collector(), signal.SIGHUP)
+
+    def _is_ready(self) -> bool:
+        """Whether the collector that was started last has come as far as to run, by its own log."""
+        own = self.storage / "agent.log"
+        return own.exists() and "Everything is ready" in own.read_text(errors="replace")
 
     def received_config(self) -> str:
         """The configuration that the server sent it last, as text among protobuf; empty when there was none."""

@@ -212,6 +212,14 @@ class Api:
         """The delivery, as soon as it is in this state."""
         return await self._in_state(f"/deliveries/{delivery_id}", state, seconds)
 
+    async def is_taken(self, delivery_id: str, seconds: float = 3.0) -> bool:
+        """Whether the agent comes for the delivery within that time."""
+        path = f"/deliveries/{delivery_id}"
+        with contextlib.suppress(AssertionError):
+            await eventually(lambda: self.get(path), seconds=seconds, until=lambda one: bool(one["state"] != "pending"))
+            return True
+        return False
+
     async def command(self, command_id: str, state: str, seconds: float = 20.0) -> Json:
         """The command, as soon as it is in this state."""
         return await self._in_state(f"/commands/{command_id}", state, seconds)
